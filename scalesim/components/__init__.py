@@ -1,0 +1,29 @@
+"""Components, one file a noun. Importing this registers all of them."""
+
+from __future__ import annotations
+
+from scalesim.components.base import COMPONENTS, Component, MachineComponent
+from scalesim.components.cache import Cache
+from scalesim.components.database import Database
+from scalesim.components.load_balancer import LoadBalancer
+from scalesim.components.message_queue import MessageQueue
+from scalesim.components.service import Endpoint, Service
+from scalesim.components.steps import Retry, call, compute, parallel, publish, sleep
+
+__all__ = [
+    "COMPONENTS",
+    "Cache",
+    "Component",
+    "Database",
+    "Endpoint",
+    "LoadBalancer",
+    "MachineComponent",
+    "MessageQueue",
+    "Retry",
+    "Service",
+    "call",
+    "compute",
+    "parallel",
+    "publish",
+    "sleep",
+]

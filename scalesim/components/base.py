@@ -1,0 +1,166 @@
+"""What every component is: a frozen description that can check itself and lower itself.
+
+Layer: components. A component knows its own fields, the endpoints it offers, whom it refers to, and
+how its endpoints read as operations. It knows nothing of engines or of other components' insides.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+
+from scalesim.distributions import Distribution
+from scalesim.errors import Problem
+from scalesim.fields import Description, Family, Name, Number, param
+
+if TYPE_CHECKING:
+    from scalesim.policies.load_balancing import BalancingPolicy
+
+__all__ = ["COMPONENTS", "Component", "Emitter", "MachineComponent", "Reference"]
+
+COMPONENTS = Family("component type")
+
+
+class Reference(NamedTuple):
+    """A name in one component that means another: where it stands and what it says."""
+
+    path: tuple[str | int, ...]
+    target: str
+    must_be: str = "component"
+    """``endpoint``, ``component`` or ``message_queue``."""
+    endpoint: str = ""
+    """The endpoint of the component that makes this call; empty: all of them."""
+
+
+class Emitter(Protocol):
+    """What lowering may do; `scalesim.plan.lower` implements it. All operands are in base units."""
+
+    def station(
+        self,
+        component: str,
+        resource: str,
+        *,
+        count: int = 1,
+        slots: int,
+        kind: str = "slots",
+        queue_limit: int | None = None,
+        initial: int = 0,
+    ) -> int:
+        """Declare `count` equal stations, one an instance; return the first's index."""
+
+    def sampler(self, distribution: Distribution, scale: float = 1.0) -> int:
+        """Declare a sampler for `distribution` times `scale`; return its index."""
+
+    def balancer(
+        self, component: str, policy: BalancingPolicy, members: list[tuple[str, int, float]]
+    ) -> int:
+        """Declare a balancer over (component, instance, weight); return its index."""
+
+    def cache(self, component: str, **settings: object) -> int:
+        """Declare a cache; return its index."""
+
+    def retry(self, **settings: float) -> int:
+        """Declare a retry rule; return its index."""
+
+    def counter(self, component: str, name: str) -> int:
+        """Declare a counter; return its index."""
+
+    def tally(self, component: str, name: str) -> int:
+        """Declare a tally of durations; return its index."""
+
+    def program(self, name: str) -> None:
+        """Start the program `name`; operations go to it until the next one starts."""
+
+    def subprogram(self, name: str) -> AbstractContextManager[str]:
+        """Emit into a program of its own inside the ``with``; gives its full name."""
+
+    def op(
+        self,
+        op: int,
+        *,
+        a: int | str = 0,
+        b: int | str = 0,
+        c: int = 0,
+        x: float = 0.0,
+        on_fail: str = "",
+        site: tuple[str | int, ...] = (),
+        tag: tuple[str | int, ...] = (),
+    ) -> None:
+        """Append an operation; strings are labels or names of programs, resolved at the end."""
+
+    def label(self, name: str) -> None:
+        """Name the place of the next operation; local to the program."""
+
+    def call(self, target: str, *, on_fail: str, attempt_timeout: float | None = None) -> None:
+        """Append a call (or, with a time-out, an attempt) of ``component.endpoint``."""
+
+    def endpoints_of(self, component: str) -> tuple[str, ...]:
+        """Return the endpoints that a component offers."""
+
+    def members_of(self, component: str) -> list[tuple[str, int]]:
+        """Return (component, instance) pairs that a balancer may send to."""
+
+
+@dataclass(frozen=True)
+class Component(Description):
+    """Base of all components.
+
+    Parameters
+    ----------
+    name : str
+        Unique in the topology.
+    """
+
+    family: ClassVar[Family] = COMPONENTS
+    name: str = param(Name(), "unique name of the component", kw_only=False)
+
+    @property
+    def instance_count(self) -> int:
+        """How many instances a balancer sees."""
+        return 1
+
+    @abstractmethod
+    def endpoint_names(self) -> tuple[str, ...]:
+        """Return the endpoints this component offers; empty: those of its targets."""
+
+    def references(self) -> Iterator[Reference]:
+        """Yield every name that must exist elsewhere in the topology."""
+        yield from ()
+
+    @abstractmethod
+    def lower(self, emit: Emitter) -> None:
+        """Declare stations and emit one program per endpoint."""
+
+
+@dataclass(frozen=True)
+class MachineComponent(Component):
+    """A component that runs on machines somebody pays for.
+
+    Parameters
+    ----------
+    machine : str, optional
+        Item of the price book, ``m7g.large``; each node is one.
+    cost_per_hour : float, optional [USD an hour and node, >= 0]
+        Instead of `machine`: a price of your own.
+    """
+
+    machine: str | None = param(
+        Name("an item of the price book, as m7g.large", pattern=r"[A-Za-z0-9][\w.-]*"),
+        "price-book item of one node",
+        default=None,
+    )
+    cost_per_hour: float | None = param(
+        Number("USD/h", at_least=0), "price of one node, instead of machine", default=None
+    )
+
+    @property
+    def nodes(self) -> int:
+        """How many machines this component is made of."""
+        return self.instance_count
+
+    def check_together(self) -> Iterator[Problem]:
+        if self.machine is not None and self.cost_per_hour is not None:
+            yield Problem("", "machine and cost_per_hour are both given; give one", ("machine",))

@@ -1,0 +1,191 @@
+"""Database: connections, processors, a disk; read replicas that apply every write; shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scalesim import ops
+from scalesim.components.base import COMPONENTS, Emitter, MachineComponent
+from scalesim.components.service import processors
+from scalesim.distributions import Constant, Distribution, times
+from scalesim.errors import Problem
+from scalesim.fields import Integer, Name, Number, OneOf, param
+from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
+from scalesim.policies.sharding import SHARDING, HashSharding, ShardingPolicy, sharding_code
+
+__all__ = ["Database"]
+
+
+@COMPONENTS.add("database")
+@dataclass(frozen=True)
+class Database(MachineComponent):
+    """A database: ``shards`` groups of one primary and ``read_replicas`` replicas each.
+
+    ``read`` and ``write`` take a connection of one node (or wait for one), compute, use the disk,
+    and give the connection back. Writes go to the primary. After the commit every replica applies
+    the write: one after another in commit order, on the replica's own processors and disk, outside
+    its connections, so that replication lag emerges from the replica's load.
+
+    Parameters
+    ----------
+    connections : int [>= 1]
+        Queries served at once by one node.
+    queue_limit : int, optional [>= 0]
+        Queries that may wait for a connection at one node; None: no bound.
+    read, write : Distribution or float [s of one core]
+        Processor demand of one query.
+    cores : int [>= 1]
+        Processor cores of one node.
+    cpu_discipline : {"ps", "fifo"}
+    disk_iops : float, optional [operations a second, > 0]
+        Speed of one node's disk, one operation after another; None: not modelled.
+    read_ios, write_ios : float [operations, >= 0]
+        Disk operations of one query; a replica's apply costs ``write_ios``.
+    read_replicas : int [>= 0]
+        Replicas of each primary.
+    reads_from : {"replicas", "primary", "all"}
+        Which nodes serve reads, if there are replicas.
+    balancing : BalancingPolicy or str
+        How reads spread over those nodes.
+    apply : Distribution or float, optional [s of one core]
+        Processor demand of applying one write at a replica; that of `write` if absent.
+    shards : int [>= 1]
+    shard_key : {"key", "client"}
+        What decides the shard.
+    sharding : ShardingPolicy or str
+    """
+
+    connections: int = param(Integer(1, 10_000_000), "queries served at once, a node")
+    read: Distribution = param(times(), "processor demand of a read", default=Constant(0.0))
+    write: Distribution = param(times(), "processor demand of a write", default=Constant(0.0))
+    queue_limit: int | None = param(Integer(0), "queries that may wait, a node", default=None)
+    cores: int = param(Integer(1, 100_000), "processor cores, a node", default=1)
+    cpu_discipline: str = param(
+        Name(choices=("ps", "fifo")), "how the cores are shared", default="ps"
+    )
+    disk_iops: float | None = param(
+        Number("1/s", above=0), "disk operations a second, a node", default=None
+    )
+    read_ios: float = param(Number(at_least=0), "disk operations of a read", default=1.0)
+    write_ios: float = param(Number(at_least=0), "disk operations of a write", default=1.0)
+    read_replicas: int = param(Integer(0, 1000), "replicas of each primary", default=0)
+    reads_from: str = param(
+        Name(choices=("replicas", "primary", "all")), "who serves reads", default="replicas"
+    )
+    balancing: BalancingPolicy = param(
+        OneOf(BALANCING), "how reads spread over nodes", default=RoundRobin()
+    )
+    apply: Distribution | None = param(times(), "demand of applying a write", default=None)
+    shards: int = param(Integer(1, 100_000), "number of shards", default=1)
+    shard_key: str = param(
+        Name(choices=("key", "client")), "what decides the shard", default="key"
+    )
+    sharding: ShardingPolicy = param(
+        OneOf(SHARDING), "how keys map to shards", default=HashSharding()
+    )
+
+    @property
+    def nodes_per_shard(self) -> int:
+        """One primary and its replicas."""
+        return 1 + self.read_replicas
+
+    @property
+    def nodes(self) -> int:
+        return self.shards * self.nodes_per_shard
+
+    def endpoint_names(self) -> tuple[str, ...]:
+        return ("read", "write")
+
+    def check_together(self) -> Iterator[Problem]:
+        yield from super().check_together()
+        zero = Constant(0.0)
+        if self.read == zero and self.write == zero and self.disk_iops is None:
+            yield Problem("", "read, write and disk_iops are all absent: queries would cost nothing")
+        if self.apply is not None and self.read_replicas == 0:
+            yield Problem("", "apply needs read_replicas", ("apply",))
+
+    def lower(self, emit: Emitter) -> None:
+        nodes, group = self.nodes, self.nodes_per_shard
+        connections = emit.station(
+            self.name,
+            "connections",
+            count=nodes,
+            slots=self.connections,
+            queue_limit=self.queue_limit,
+        )
+        # A replica's apply computes beside the connections, hence the one slot more.
+        slots = self.connections + (1 if self.read_replicas else 0)
+        fifo = self.cpu_discipline == "fifo"
+        cpu, cpu_op = processors(emit, self.name, nodes, slots, self.cores, fifo)
+        disk = -1
+        if self.disk_iops is not None:
+            disk = emit.station(self.name, "disk", count=nodes, slots=1)
+
+        def work(what: str, demand: Distribution, ios: float, on_fail: str) -> None:
+            if demand != Constant(0.0):
+                site = (self.name, what, "cpu")
+                emit.op(cpu_op, a=cpu, b=emit.sampler(demand), on_fail=on_fail, site=site)
+            if disk >= 0 and ios > 0:
+                assert self.disk_iops is not None
+                time = emit.sampler(Constant(ios / self.disk_iops))
+                site = (self.name, what, "disk")
+                emit.op(ops.SERVE, a=disk, b=time, on_fail=on_fail, site=site)
+
+        def query(what: str, demand: Distribution, ios: float) -> None:
+            emit.op(ops.ACQUIRE, a=connections, on_fail="end")
+            work(what, demand, ios, "release")
+            emit.label("release")
+            emit.op(ops.RELEASE, a=connections)
+
+        spread = self.read_replicas > 0 and self.reads_from != "primary"
+        emit.program(f"{self.name}.read")
+        self._pick(emit, 1 if spread else group)
+        if spread:
+            self._spread_reads(emit)
+            emit.program(f"{self.name}.read@node")
+        query("read", self.read, self.read_ios)
+        emit.label("end")
+        emit.op(ops.RETURN)
+
+        emit.program(f"{self.name}.write")
+        self._pick(emit, group)
+        query("write", self.write, self.write_ios)
+        for replica in range(1, group):
+            tag = (self.name, "apply")
+            emit.op(ops.SPAWN, a=f"{self.name}.apply", b=replica, tag=tag)
+        emit.label("end")
+        emit.op(ops.RETURN)
+
+        if self.read_replicas:
+            applier = emit.station(self.name, "apply", count=nodes, slots=1)
+            emit.program(f"{self.name}.apply")
+            emit.op(ops.ACQUIRE, a=applier, on_fail="end")
+            work("apply", self.apply or self.write, self.write_ios, "end")
+            emit.op(ops.RECORD, a=emit.tally(self.name, "replication_lag"))
+            emit.op(ops.RELEASE, a=applier)
+            emit.label("end")
+            emit.op(ops.RETURN)
+
+    def _pick(self, emit: Emitter, stride: int) -> None:
+        if self.shards > 1:
+            by_client = int(self.shard_key == "client")
+            code = float(sharding_code(self.sharding))
+            emit.op(ops.PICK, a=self.shards, b=stride, c=by_client, x=code)
+
+    def _spread_reads(self, emit: Emitter) -> None:
+        group = self.nodes_per_shard
+        first = 0 if self.reads_from == "all" else 1
+        balancers = [
+            emit.balancer(
+                self.name,
+                self.balancing,
+                [(f"{self.name}.read@node", shard * group + r, 1.0) for r in range(first, group)],
+            )
+            for shard in range(self.shards)
+        ]
+        emit.op(ops.ROUTE, a=balancers[0], b=1)
+        emit.op(ops.DISPATCH, b=0, on_fail="settle")
+        emit.label("settle")
+        emit.op(ops.SETTLE)
+        emit.op(ops.RETURN)

@@ -1,0 +1,246 @@
+"""The operation table: what a simulated number means, in one place.
+
+A component lowers itself into a program of these operations; every engine interprets them. A
+*strand* is one thread of control that executes a program: a request, an attempt of a call with a
+time-out or retries, a branch of a parallel step, a message, the applying of a write by a replica.
+`docs/reference/ops.md` is generated from `OPERATIONS`.
+
+Order of events. The key of an event is ``(time, class, sequence)``. At equal time departures come
+before arrivals and arrivals before timers; equal class goes by the order of scheduling. A strand
+that is unblocked (granted a slot, answered by a child, newly spawned) is *ready*: ready strands
+continue first in, first out, after the strand now running blocks or ends and before the next
+event. Steps that take no time make no event.
+
+Failure. An operation that fails sets the strand's status and jumps to its ``on_fail``; a call whose
+callee returned with a status other than `COMPLETED` does the same. Programs release what they hold
+on that path, so that nothing leaks.
+
+Window. Everything is counted when it happens. A boundary at time t (end of warm-up, of a bucket of
+the time series, of the run) takes effect before any event at t: the measured window is
+``[warmup, duration)``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "ACQUIRE",
+    "ARRIVAL",
+    "ATTEMPT",
+    "CALL",
+    "CHANCE",
+    "COMPLETED",
+    "COUNT",
+    "DELAY",
+    "DEPARTURE",
+    "DISPATCH",
+    "DROP",
+    "END",
+    "FAILED",
+    "FILL",
+    "FORK",
+    "JOIN",
+    "JUMP",
+    "LOOKUP",
+    "OPERATIONS",
+    "OUTCOMES",
+    "PICK",
+    "RECORD",
+    "REJECTED",
+    "RELEASE",
+    "RESERVE",
+    "RETRY",
+    "RETURN",
+    "ROUTE",
+    "SERVE",
+    "SETTLE",
+    "SHARE",
+    "SPAWN",
+    "TIMED_OUT",
+    "TIMER",
+    "TRANSFER",
+    "UNRESERVE",
+    "Operation",
+]
+
+DEPARTURE, ARRIVAL, TIMER = 1, 2, 3
+"""Classes of events, in order at equal time."""
+
+COMPLETED, REJECTED, TIMED_OUT, FAILED = 0, 1, 2, 3
+"""Status of a strand, and outcome of a request; disjoint."""
+
+OUTCOMES = ("completed", "rejected", "timed_out", "failed")
+
+
+class Operation(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    operands: str
+    effect: str
+    events: str = "none"
+    records: str = "nothing"
+    draws: str = "none"
+
+
+OPERATIONS = (
+    Operation(
+        "ACQUIRE",
+        "a: station",
+        "Take a slot of station a + instance. If none is free, wait first come first served; if the "
+        "waiting line is at its limit, fail with `rejected`.",
+        records="arrival, rejection; at the grant the wait time",
+    ),
+    Operation(
+        "RELEASE",
+        "a: station",
+        "Give a slot of station a + instance back. The first in line gets it and becomes ready.",
+        records="one served",
+    ),
+    Operation(
+        "SERVE",
+        "a: station, b: sampler",
+        "ACQUIRE, hold for the drawn time, RELEASE, as one: the next in line starts at the very "
+        "moment of the departure.",
+        events="departure",
+        records="arrival, rejection, wait time, served",
+        draws="one service time, when the operation starts",
+    ),
+    Operation(
+        "SHARE",
+        "a: station, b: sampler",
+        "Processor sharing: n strands on c cores each progress at rate min(1, c/n) until the drawn "
+        "demand is done.",
+        events="departure, at the earliest completion; rescheduled when the rate or the earliest "
+        "completion changes",
+        records="arrival, served; wait time = time spent - demand",
+        draws="one demand",
+    ),
+    Operation("DELAY", "b: sampler", "Let the drawn time pass.", "departure", draws="one time"),
+    Operation(
+        "TRANSFER",
+        "a: station, b: size sampler or -1 for the traffic's, c: 0 request or 1 response, "
+        "x: seconds a byte",
+        "SERVE whose time is the drawn size times x: a network card or a disk.",
+        events="departure",
+        records="as SERVE",
+        draws="one size",
+    ),
+    Operation(
+        "RESERVE",
+        "a: station, b: amount",
+        "Take b units (bytes of memory) of station a + instance at once, or fail with `failed`.",
+        records="arrival, rejection",
+    ),
+    Operation("UNRESERVE", "a: station, b: amount", "Give b units back.", records="one served"),
+    Operation(
+        "CALL",
+        "a: program, b: instance, tag",
+        "Run a program as a subroutine of this strand, at instance b, with the child key of tag. "
+        "What the caller holds it goes on holding.",
+    ),
+    Operation("RETURN", "-", "End of a program: back to the call, or the end of the strand."),
+    Operation(
+        "ROUTE",
+        "a: balancer, b: 1 to add the instance",
+        "Let the balancer's policy choose a target.",
+        records="one routed; the target's requests in flight + 1",
+        draws="as the policy says",
+    ),
+    Operation("DISPATCH", "b: endpoint, tag", "CALL the chosen target's program for endpoint b."),
+    Operation("SETTLE", "-", "The routed request is over: the target's requests in flight - 1."),
+    Operation(
+        "PICK",
+        "a: shards, b: instances a shard, c: 0 key or 1 client, x: policy",
+        "Choose the shard that holds the key (or client): instance = shard x b.",
+    ),
+    Operation(
+        "LOOKUP",
+        "a: cache, b: program counter on a miss",
+        "A key that is present and not expired is a hit: touch it and go on; else jump to b.",
+        records="hit or miss",
+    ),
+    Operation(
+        "FILL",
+        "a: cache",
+        "Insert or renew the key; if the cache is full the eviction policy names a victim.",
+        records="eviction",
+        draws="as the policy says",
+    ),
+    Operation("DROP", "a: cache", "Remove the key if present."),
+    Operation(
+        "CHANCE",
+        "a: cache, b: program counter on a miss, x: probability",
+        "With probability x go on (a hit), else jump to b: a fixed hit ratio.",
+        records="hit or miss",
+        draws="one uniform",
+    ),
+    Operation(
+        "ATTEMPT",
+        "a: program, b: instance, x: time-out, tag",
+        "Spawn a strand that runs the program and wait for it, x seconds at most. After the "
+        "time-out go on with `timed_out`; the abandoned strand runs to its end.",
+        events="timer, if x is finite",
+    ),
+    Operation(
+        "RETRY",
+        "a: retry rule, b: program counter of the next attempt",
+        "If attempts are left, wait the back-off and jump to b, else fail with the last status.",
+        events="timer, if the back-off is not zero",
+        draws="one uniform for jitter",
+    ),
+    Operation("FORK", "a: program, tag", "Spawn a branch at this instance that JOIN waits for."),
+    Operation(
+        "JOIN",
+        "-",
+        "Wait until every forked branch has ended; fail with the status of the first that failed.",
+    ),
+    Operation(
+        "SPAWN",
+        "a: program, b: instance offset, tag",
+        "Spawn a strand nobody waits for (a message, the applying of a write).",
+    ),
+    Operation("RECORD", "a: tally", "Record the time since this strand was spawned.", "none", "it"),
+    Operation("COUNT", "a: counter", "Add one to a counter.", records="it"),
+    Operation("JUMP", "a: program counter", "Go on at a."),
+    Operation(
+        "END",
+        "-",
+        "The request is over: its latency is the time since it arrived. A closed user thinks, then "
+        "sends the next.",
+        events="arrival, for a closed user",
+        records="latency by endpoint and outcome",
+        draws="one think time, for a closed user",
+    ),
+)
+
+(
+    ACQUIRE,
+    RELEASE,
+    SERVE,
+    SHARE,
+    DELAY,
+    TRANSFER,
+    RESERVE,
+    UNRESERVE,
+    CALL,
+    RETURN,
+    ROUTE,
+    DISPATCH,
+    SETTLE,
+    PICK,
+    LOOKUP,
+    FILL,
+    DROP,
+    CHANCE,
+    ATTEMPT,
+    RETRY,
+    FORK,
+    JOIN,
+    SPAWN,
+    RECORD,
+    COUNT,
+    JUMP,
+    END,
+) = range(len(OPERATIONS))

@@ -1,0 +1,159 @@
+"""Load balancing: which target gets the next request.
+
+A policy's function has the signature ``choose(balancer, target, b, seed, key, client) -> t``:
+`balancer` and `target` are tables; row b of the former has ``first``, ``count``, ``cursor``,
+``choices`` and ``site``; rows ``first`` .. ``first + count - 1`` of the latter have ``weight``,
+``in_flight`` and ``current``. It returns a row of `target` and may move ``cursor`` and ``current``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from scalesim.fields import Description, Family, Integer, param
+from scalesim.kernels.draws import mix, u01
+
+__all__ = [
+    "BALANCING",
+    "BalancingPolicy",
+    "IpHash",
+    "LeastConnections",
+    "PowerOfTwo",
+    "Random",
+    "RoundRobin",
+    "balancing_code",
+    "balancing_functions",
+]
+
+BALANCING = Family("load-balancing policy")
+
+
+class BalancingPolicy(Description):
+    """Base of load-balancing policies."""
+
+    choose: ClassVar[Callable[..., Any]]
+    choices: int = 1
+
+
+def balancing_functions() -> tuple[Callable[..., Any], ...]:
+    """Return the functions of all policies; a policy's code is its index."""
+    return tuple(member.choose for member in BALANCING.members.values())  # type: ignore[attr-defined]
+
+
+def balancing_code(policy: BalancingPolicy) -> int:
+    """Return the code of `policy`."""
+    return list(BALANCING.members).index(policy.type_name)
+
+
+def round_robin(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+    """Smooth weighted round robin, as nginx does it: the heaviest lag gets the turn."""
+    first = balancer[b].first
+    best = first
+    total = 0.0
+    for t in range(first, first + balancer[b].count):
+        target[t].current += target[t].weight
+        total += target[t].weight
+        if target[t].current > target[best].current:
+            best = t
+    target[best].current -= total
+    return best
+
+
+def least_connections(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+    """Fewest requests in flight for its weight; ties go round robin from the cursor."""
+    first = balancer[b].first
+    count = balancer[b].count
+    cursor = balancer[b].cursor
+    best = first + cursor
+    for step in range(1, count):
+        t = first + (cursor + step) % count
+        if target[t].in_flight * target[best].weight < target[best].in_flight * target[t].weight:
+            best = t
+    balancer[b].cursor = (best - first + 1) % count
+    return best
+
+
+def random(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+    """Independent choice in proportion to the weights."""
+    first = balancer[b].first
+    last = first + balancer[b].count - 1
+    total = 0.0
+    for t in range(first, last + 1):
+        total += target[t].weight
+    left = u01(seed, key, balancer[b].site, 0) * total
+    for t in range(first, last):
+        left -= target[t].weight
+        if left < 0.0:
+            return t
+    return last
+
+
+def ip_hash(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+    """A client's network always meets the same target (weights are ignored)."""
+    return balancer[b].first + int(mix(client + 1) % balancer[b].count)
+
+
+def power_of_two(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+    """Draw `choices` targets with replacement and take the one with fewest requests in flight."""
+    first = balancer[b].first
+    count = balancer[b].count
+    best = first + int(u01(seed, key, balancer[b].site, 0) * count)
+    for k in range(1, balancer[b].choices):
+        t = first + int(u01(seed, key, balancer[b].site, k) * count)
+        if target[t].in_flight * target[best].weight < target[best].in_flight * target[t].weight:
+            best = t
+    return best
+
+
+@BALANCING.add("round_robin")
+@dataclass(frozen=True)
+class RoundRobin(BalancingPolicy):
+    """Targets in turn; with weights, smooth weighted round robin (nginx's)."""
+
+    choose = staticmethod(round_robin)
+
+
+@BALANCING.add("least_connections")
+@dataclass(frozen=True)
+class LeastConnections(BalancingPolicy):
+    """The target with fewest requests in flight relative to its weight; ties round robin."""
+
+    choose = staticmethod(least_connections)
+
+
+@BALANCING.add("random")
+@dataclass(frozen=True)
+class Random(BalancingPolicy):
+    """Independent random choice, in proportion to the weights."""
+
+    choose = staticmethod(random)
+
+
+@BALANCING.add("ip_hash")
+@dataclass(frozen=True)
+class IpHash(BalancingPolicy):
+    """The same target for every request of a client's network; needs traffic with ``clients``.
+
+    A client number stands for one network (nginx hashes the first three octets of an address), so
+    clients behind one network are one number. The hash is SplitMix64's finalizer, not nginx's.
+    """
+
+    choose = staticmethod(ip_hash)
+
+
+@BALANCING.add("power_of_two")
+@dataclass(frozen=True)
+class PowerOfTwo(BalancingPolicy):
+    """The better of ``choices`` targets drawn at random, with replacement.
+
+    Mitzenmacher, "The power of two choices in randomized load balancing", IEEE TPDS 12 (2001).
+
+    Parameters
+    ----------
+    choices : int [2 .. 64]
+    """
+
+    choose = staticmethod(power_of_two)
+    choices: int = param(Integer(2, 64), "how many targets are drawn", default=2)

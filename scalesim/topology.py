@@ -1,0 +1,320 @@
+"""Topology: components put together, checked as a whole.
+
+Components refer to each other by name. Making a `Topology` checks everything at once and reports
+all problems together; afterwards it is frozen, and `vary` makes changed copies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import graphlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scalesim.components import Component, LoadBalancer, MessageQueue, Service
+from scalesim.components.base import COMPONENTS, Reference
+from scalesim.errors import InvalidModel, Problem, nearest
+from scalesim.fields import params
+
+__all__ = ["Topology"]
+
+
+class Topology:
+    """An architecture: components and the one that traffic enters by.
+
+    Parameters
+    ----------
+    *components : Component
+        With unique names.
+    entry : str
+        Name of the component that requests reach first.
+
+    Raises
+    ------
+    InvalidModel
+        With every problem of the components and of their references.
+    """
+
+    __slots__ = ("components", "entry")
+
+    components: Mapping[str, Component]
+    entry: str
+
+    def __init__(self, *components: Component, entry: str) -> None:
+        problems = list(check(components, entry))
+        if problems:
+            raise InvalidModel(problems)
+        object.__setattr__(self, "components", {each.name: each for each in components})
+        object.__setattr__(self, "entry", entry)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to {name!r}; use vary()")
+
+    def __getitem__(self, name: str) -> Component:
+        """Return the component `name`."""
+        try:
+            return self.components[name]
+        except KeyError:
+            raise InvalidModel([_unknown("", (), name, self.components)]) from None
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Topology)
+            and self.entry == other.entry
+            and list(self.components.items()) == list(other.components.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.entry, tuple(self.components.values())))
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{each.type_name} {name}" for name, each in self.components.items())
+        return f"<Topology {inner}; entry {self.entry}>"
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (tuple(self.components.values()), self.entry)
+
+    def endpoints(self, name: str) -> tuple[str, ...]:
+        """Return the endpoints that component `name` offers (a balancer: all its targets do)."""
+        return _endpoints(self.components, name)
+
+    @property
+    def entry_endpoints(self) -> tuple[str, ...]:
+        """The endpoints that traffic can ask for."""
+        return self.endpoints(self.entry)
+
+    def vary(self, changes: Mapping[str, Any]) -> Topology:
+        """Return a topology with some fields changed.
+
+        Parameters
+        ----------
+        changes : mapping of str to object
+            ``{"web.instances": 8}``: component and field.
+
+        Raises
+        ------
+        InvalidModel
+            A component or field is unknown, or the result has problems.
+        """
+        parts = dict(self.components)
+        problems = []
+        for path, value in changes.items():
+            name, _, field = path.partition(".")
+            if name not in parts:
+                problems.append(_unknown(f"vary {path!r}", (), name, parts))
+            elif field not in params(type(parts[name])) or field == "name":
+                known = [each for each in params(type(parts[name])) if each != "name"]
+                problems.append(
+                    Problem(
+                        f"vary {path!r}",
+                        f'{parts[name].type_name} "{name}" has no field "{field}". '
+                        f"{nearest(field, known)}Known: {', '.join(known)}",
+                    )
+                )
+            else:
+                parts[name] = dataclasses.replace(parts[name], **{field: value})
+        if problems:
+            raise InvalidModel(problems)
+        return Topology(*parts.values(), entry=self.entry)
+
+    def calls(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        """Return who calls whom: (component, endpoint) -> the same, in order of declaration."""
+        return _calls(self.components)
+
+
+def _rebuild(components: tuple[Component, ...], entry: str) -> Topology:
+    return Topology(*components, entry=entry)
+
+
+def check(components: tuple[Any, ...], entry: Any) -> Iterator[Problem]:
+    """Yield every problem of a topology; paths start with the component's name."""
+    seen: dict[str, Component] = {}
+    sound = True
+    for index, each in enumerate(components):
+        if not isinstance(each, Component):
+            known = ", ".join(cls.__name__ for cls in COMPONENTS.members.values())
+            yield Problem(f"component {index + 1}", f"got {each!r}, allowed is one of {known}")
+            sound = False
+            continue
+        own = [_named(each, problem) for problem in each.check()]
+        yield from own
+        sound = sound and not own
+        if not isinstance(each.name, str):
+            continue
+        if each.name in seen:
+            yield Problem(
+                f'{each.type_name} "{each.name}"',
+                f"the name is taken by a {seen[each.name].type_name}; names must be unique",
+                (each.name,),
+            )
+            sound = False
+        seen.setdefault(each.name, each)
+    dangling = list(_dangling(seen, entry))
+    yield from dangling
+    if sound and not dangling:
+        yield from _cycles(seen) or _unused(seen, entry)
+
+
+def _named(component: Component, problem: Problem) -> Problem:
+    field = ".".join(str(part) for part in problem.path)
+    subject = f'{component.type_name} "{component.name}"' + (f": {field}" if field else "")
+    return Problem(subject, problem.message, (str(component.name), *problem.path))
+
+
+def _unknown(
+    subject: str, path: tuple[str | int, ...], name: str, known: Mapping[str, Any]
+) -> Problem:
+    hint = nearest(name, known)
+    names = ", ".join(known) or "none"
+    return Problem(subject, f'there is no component "{name}". {hint}Known: {names}', path)
+
+
+def _endpoints(parts: Mapping[str, Component], name: str, above: tuple[str, ...] = ()) -> Any:
+    part = parts.get(name)
+    if not isinstance(part, LoadBalancer):
+        return part.endpoint_names() if part is not None else ()
+    if name in above:
+        return ()
+    offers = [_endpoints(parts, target, (*above, name)) for target in part.targets]
+    if not offers:
+        return ()
+    return tuple(each for each in offers[0] if all(each in other for other in offers))
+
+
+def resolve(parts: Mapping[str, Component], target: str) -> tuple[str, str]:
+    """Return (component, endpoint) for a reference that has been checked."""
+    name, _, endpoint = target.partition(".")
+    return name, endpoint or _endpoints(parts, name)[0]
+
+
+def _dangling(parts: Mapping[str, Component], entry: Any) -> Iterator[Problem]:
+    for name, part in parts.items():
+        for reference in _references(part):
+            problem = _dangling_reference(parts, reference)
+            if problem is not None:
+                yield _named(part, problem)
+        if isinstance(part, LoadBalancer) and isinstance(part.targets, tuple):
+            yield from _balancer_problems(parts, name, part)
+    if not isinstance(entry, str) or entry not in parts:
+        yield _unknown("entry", ("entry",), str(entry), parts)
+    elif not _endpoints(parts, entry) and not isinstance(parts[entry], LoadBalancer):
+        yield Problem("entry", f'"{entry}" offers no endpoint', ("entry",))
+
+
+def _references(part: Component) -> list[Reference]:
+    try:
+        return [each for each in part.references() if isinstance(each.target, str)]
+    except (TypeError, AttributeError):
+        return []  # a malformed field, which has been reported already
+
+
+def _dangling_reference(parts: Mapping[str, Component], reference: Reference) -> Problem | None:
+    name, dot, endpoint = reference.target.partition(".")
+    if name not in parts:
+        return _unknown("", reference.path, name, parts)
+    part = parts[name]
+    if reference.must_be == "message_queue":
+        if isinstance(part, MessageQueue):
+            return None
+        return Problem("", f'"{name}" is a {part.type_name}, not a message_queue', reference.path)
+    if reference.must_be == "component":
+        return None
+    offered = _endpoints(parts, name)
+    if isinstance(part, LoadBalancer) and not offered:
+        return None  # reported at the balancer
+    if dot and endpoint not in offered:
+        hint = nearest(endpoint, offered)
+        return Problem(
+            "",
+            f'{part.type_name} "{name}" has no endpoint "{endpoint}". {hint}'
+            f"Known: {', '.join(offered)}",
+            reference.path,
+        )
+    if not dot and len(offered) != 1:
+        return Problem(
+            "",
+            f'"{name}" offers {", ".join(offered)}; say which: {name}.{offered[0]}',
+            reference.path,
+        )
+    return None
+
+
+def _balancer_problems(
+    parts: Mapping[str, Component], name: str, part: LoadBalancer
+) -> Iterator[Problem]:
+    if all(target in parts for target in part.targets) and not _endpoints(parts, name):
+        offers = "; ".join(
+            f"{target}: {', '.join(_endpoints(parts, target)) or 'none'}" for target in part.targets
+        )
+        yield _named(part, Problem("", f"the targets share no endpoint ({offers})", ("targets",)))
+    for target, weights in (part.weights or {}).items():
+        known = parts.get(target)
+        if known is not None and isinstance(weights, tuple) and len(weights) > 1:
+            if len(weights) != known.instance_count:
+                message = (
+                    f'got {len(weights)} weights, "{target}" has {known.instance_count} instances; '
+                    "give one weight or one for each"
+                )
+                yield _named(part, Problem("", message, ("weights", target)))
+
+
+def _calls(parts: Mapping[str, Component]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    graph: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, part in parts.items():
+        for endpoint in _endpoints(parts, name):
+            edges = graph.setdefault((name, endpoint), [])
+            if isinstance(part, LoadBalancer):
+                edges += [(target, endpoint) for target in part.targets]
+                continue
+            edges += [
+                resolve(parts, reference.target)
+                for reference in part.references()
+                if reference.endpoint in ("", endpoint)
+            ]
+    return graph
+
+
+def _cycles(parts: Mapping[str, Component]) -> list[Problem]:
+    try:
+        graphlib.TopologicalSorter(_calls(parts)).prepare()
+    except graphlib.CycleError as error:
+        cycle = [f"{name}.{endpoint}" for name, endpoint in reversed(error.args[1])]
+        name = error.args[1][0][0]
+        return [
+            Problem(
+                f'{parts[name].type_name} "{name}"',
+                f"calls go round in a circle: {' -> '.join(cycle)}; a request would never end",
+                (name,),
+            )
+        ]
+    return []
+
+
+def _unused(parts: Mapping[str, Component], entry: str) -> list[Problem]:
+    graph = _calls(parts)
+    reached: set[tuple[str, str]] = set()
+    todo = [(entry, endpoint) for endpoint in _endpoints(parts, entry)]
+    while todo:
+        place = todo.pop()
+        if place not in reached:
+            reached.add(place)
+            todo += graph[place]
+    problems = []
+    for name, part in parts.items():
+        subject = f'{part.type_name} "{name}"'
+        used = [endpoint for at, endpoint in reached if at == name]
+        if not used:
+            message = f'nothing reaches it from the entry "{entry}"; remove it or call it'
+            problems.append(Problem(subject, message, (name,)))
+        elif isinstance(part, Service):
+            problems += [
+                Problem(
+                    f"{subject}: endpoints.{endpoint}",
+                    "the endpoint is never called; remove it or call it",
+                    (name, "endpoints", endpoint),
+                )
+                for endpoint in part.endpoints
+                if endpoint not in used
+            ]
+    return problems
+
