@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
@@ -37,6 +38,7 @@ __all__ = [
 
 D = TypeVar("D", bound="Description")
 
+_LARGEST = int(sys.float_info.max)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -96,6 +98,8 @@ class Number(Kind):
     def check(self, value: Any) -> Iterator[Problem]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             yield Problem("", f"got {shown(value)}, allowed is {self.allowed()}")
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            yield Problem("", f"got {shown(value)}, which is too large")
         elif math.isnan(value) or (math.isinf(value) and not self.infinite):
             yield Problem("", f"got {value}, allowed is {self.allowed()}")
         elif (
@@ -130,7 +134,7 @@ class Number(Kind):
                     raise fail(str(error)) from None
             if isinstance(node, (int, float)) and not isinstance(node, bool):
                 example = next(iter(_EXAMPLES[self.unit]))
-                raise fail(f"{node} has no unit; write for example {example}")
+                raise fail(f"{shown(node)} has no unit; write for example {example}")
         elif isinstance(node, str) and node.strip().endswith("%"):
             try:
                 return float(node.strip()[:-1]) / 100
@@ -144,12 +148,15 @@ class Number(Kind):
             raise fail(f"got {shown(node)}, which is too large") from None
 
     def encode(self, value: Any) -> Any:
-        return format_quantity(value, self.unit) if self.unit in DIMENSIONS else value
+        if self.unit in DIMENSIONS:
+            return format_quantity(value, self.unit)
+        return float(value) if isinstance(value, float) else value  # NumPy's floats are floats, too
 
     def schema(self) -> dict[str, Any]:
         if self.unit in DIMENSIONS:
             units = "|".join(re.escape(name) for name in DIMENSIONS[self.unit])
             number = r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?"
+            number = f"({number}|inf)" if self.infinite else number
             return {
                 "type": "string",
                 "pattern": rf"^\s*{number}\s*({units})\s*$",
@@ -294,7 +301,7 @@ class ListOf(Kind):
             return (self.item.decode(node),)
         if not isinstance(node, list):
             raise fail(f"got {shown(node)}, allowed is a list")
-        return tuple(_gather((index, self.item.decode, each) for index, each in enumerate(node)))
+        return tuple(_gather(self.item, enumerate(node)))
 
     def encode(self, value: Any) -> Any:
         if self.alone and len(value) == 1:
@@ -337,7 +344,7 @@ class MapOf(Kind):
     def decode(self, node: Any) -> Any:
         if not isinstance(node, dict):
             raise fail(f"got {shown(node)}, allowed is a mapping")
-        values = _gather((key, self.value.decode, each) for key, each in node.items())
+        values = _gather(self.value, node.items())
         return FrozenMap(dict(zip(node, values, strict=True)))
 
     def encode(self, value: Any) -> Any:
@@ -354,7 +361,7 @@ class FrozenMap(dict[str, Any]):
     """A mapping that is never changed after it was made, so that descriptions can be hashed."""
 
     def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(self.items()))
+        return hash(frozenset(self.items()))  # equal whatever the order, as dicts are
 
     def _frozen(self, *_: Any, **__: Any) -> Any:
         raise TypeError("descriptions are frozen; use vary() to make a changed copy")
@@ -365,18 +372,20 @@ class FrozenMap(dict[str, Any]):
         return (FrozenMap, (dict(self),))
 
 
-def _gather(work: Iterator[tuple[str | int, Callable[[Any], Any], Any]]) -> list[Any]:
+def _gather(kind: Kind, nodes: Iterable[tuple[str | int, Any]]) -> list[Any]:
     """Decode each item, going on after a failure, then raise all problems together."""
     problems: list[Problem] = []
-    values = []
-    for key, decode, node in work:
+    values: list[tuple[str | int, Any]] = []
+    for key, node in nodes:
         try:
-            values.append(decode(node))
+            values.append((key, kind.decode(node)))
         except DecodeError as error:
             problems += [problem.under(key) for problem in error.problems]
     if problems:
+        # Nobody will check the others, because there will be no description.
+        problems += [each.under(key) for key, value in values for each in kind.check(value)]
         raise DecodeError(problems)
-    return values
+    return [value for _, value in values]
 
 
 class Family:
@@ -453,8 +462,11 @@ class OneOf(Kind):
             if not looks_like_name:
                 return self.family.scalar(self.scalar.decode(node))
         if isinstance(node, dict):
-            raise fail(f"got {len(node)} keys ({', '.join(map(str, node))}), expected exactly one: "
-                       f"the name of a {self.family.what}. Known: {', '.join(sorted(self.family.members))}")
+            keys = shown(", ".join(map(str, node))).strip('"')
+            raise fail(
+                f"got {len(node)} keys ({keys}), expected exactly one: the name of a "
+                f"{self.family.what}. Known: {', '.join(sorted(self.family.members))}"
+            )
         raise fail(self._unknown(node))
 
     def encode(self, value: Any) -> Any:
@@ -610,6 +622,9 @@ class Description:
         missing = [name for name in _required(cls) if name in declared and name not in node]
         problems += [Problem("", f"{name} is missing: {declared[name].doc}") for name in missing]
         if problems:
+            for name, value in values.items():
+                if value is not None:
+                    problems += [each.under(name) for each in declared[name].kind.check(value)]
             raise DecodeError(problems)
         return values
 

@@ -78,7 +78,9 @@ def parse_quantity(text: str, unit: str) -> float:
     ValueError
         With a message that says what is wrong and which units are allowed.
     """
-    match = _QUANTITY.fullmatch(text)
+    # No quantity is that long, and on a long text the pattern would try for ever.
+    match = _QUANTITY.fullmatch(text) if len(text) <= 100 else None
+    text = text if len(text) <= 60 else f"{text[:59]}…"
     allowed = DIMENSIONS[unit]
     known = ", ".join(allowed)
     if match is None:
@@ -98,6 +100,7 @@ def parse_quantity(text: str, unit: str) -> float:
 
 def format_quantity(value: float, unit: str) -> str:
     """Return text that `parse_quantity` reads back to exactly `value`."""
+    value = float(value)
     best = f"{value!r} {_BASE_NAME.get(unit, unit)}"
     for name in _PREFERRED[unit]:
         scaled = value / DIMENSIONS[unit][name]

@@ -24,6 +24,8 @@ __all__ = [
     "bucket",
     "child_key",
     "fraction",
+    "hash_below",
+    "key_of",
     "layer",
     "mix",
     "rebits",
@@ -80,6 +82,11 @@ def child_key(key: int, tag: int, number: int) -> int:
     return mix((key ^ tag) + (number + 1) * GOLDEN & MASK)
 
 
+def hash_below(value: int, count: int) -> int:
+    """Return a well-mixed hash of `value` >= 0 in 0..count-1 (primitive)."""
+    return mix((value + 1) * GOLDEN & MASK) % count
+
+
 def bucket(value: float) -> int:
     """Return the log-scale histogram bucket of `value` (primitive): 64 buckets in each octave.
 
@@ -90,6 +97,11 @@ def bucket(value: float) -> int:
     mantissa, exponent = math.frexp(value)
     index = (exponent - 1 - LOWEST_EXPONENT) * BUCKETS_PER_OCTAVE + int((mantissa * 2.0 - 1.0) * 64.0)
     return min(max(index, 0), BUCKETS - 1)
+
+
+def key_of(number: int) -> int:
+    """Return the key of request or user `number` (primitive)."""
+    return number
 
 
 def u01(seed: int, key: int, site: int, k: int) -> float:

@@ -26,6 +26,7 @@ __all__ = [
     "PARETO",
     "UNIFORM",
     "WEIBULL",
+    "backoff_delay",
     "guided_index",
     "normal_quantile",
     "sample",
@@ -131,6 +132,16 @@ def guided_index(cumulated, guide, first, count, u):  # type: ignore[no-untyped-
     while i < count - 1 and u >= cumulated[first + i]:
         i += 1
     return i
+
+
+def backoff_delay(rule, attempt):  # type: ignore[no-untyped-def]
+    """Return the wait after failed attempt number `attempt` (from 1), before jitter."""
+    delay = rule.backoff
+    for _ in range(1, attempt):
+        delay *= rule.factor
+        if delay >= rule.cap:
+            break
+    return min(delay, rule.cap)
 
 
 def sample(row, values, edge, height, seed, key, site):  # type: ignore[no-untyped-def]

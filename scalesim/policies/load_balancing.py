@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from scalesim.fields import Description, Family, Integer, param
-from scalesim.kernels.draws import mix, u01
+from scalesim.kernels.draws import hash_below, u01
 
 __all__ = [
     "BALANCING",
@@ -92,7 +92,7 @@ def random(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-d
 
 def ip_hash(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
     """A client's network always meets the same target (weights are ignored)."""
-    return balancer[b].first + int(mix(client + 1) % balancer[b].count)
+    return balancer[b].first + hash_below(client, balancer[b].count)
 
 
 def power_of_two(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from scalesim.fields import Description, Family
-from scalesim.kernels.draws import mix
+from scalesim.kernels.draws import hash_below
 
 __all__ = [
     "SHARDING",
@@ -39,7 +39,7 @@ def sharding_code(policy: ShardingPolicy) -> int:
 
 def hashed(value, shards):  # type: ignore[no-untyped-def]
     """A well-mixed hash of the key, modulo the number of shards."""
-    return int(mix(value + 1) % shards)
+    return hash_below(value, shards)
 
 
 def modulo(value, shards):  # type: ignore[no-untyped-def]

@@ -1,0 +1,379 @@
+"""The interpreter and the event loop: what the reference engine does, on arrays.
+
+Plain functions; `scalesim.engines.compiled.kernel` compiles them. An operation that needs a new
+strand when none is free sets nothing and returns `FULL`: the caller grows the state and goes on.
+"""
+
+from __future__ import annotations
+
+from scalesim import ops
+from scalesim.engines.compiled.caches import drop_key, fill, lookup
+from scalesim.engines.compiled.heap import push, settle_hole
+from scalesim.engines.compiled.ladders import choose_shard, choose_target
+from scalesim.engines.compiled.requests import end_request, start_request, start_source, start_user
+from scalesim.engines.compiled.stations import (
+    RESUME,
+    SHARED_DONE,
+    TIMEOUT,
+    acquire,
+    finish_service,
+    finish_share,
+    release,
+    reserve,
+    serve,
+    share,
+    unreserve,
+)
+from scalesim.engines.compiled.strands import (
+    draw,
+    free_strand,
+    make_ready,
+    new_child,
+    put_back,
+    take_ready,
+)
+from scalesim.kernels.draws import bucket, child_key, u01
+from scalesim.kernels.sampling import backoff_delay
+
+__all__ = ["BOUNDARY", "DONE", "FULL", "SLICE", "advance"]
+
+SLICE, BOUNDARY, FULL, DONE = 0, 1, 2, 3
+"""Why `advance` returned: slice over, a bucket's end reached, out of strands, nothing left to do."""
+
+BLOCKED = 0
+
+
+def call(st, i, program, instance, tag):  # type: ignore[no-untyped-def]
+    """Push the strand's registers and go to `program`."""
+    strand = st.strand
+    f = i * st.clock[0].depth + strand[i].level
+    st.frame[f].pc = strand[i].pc
+    st.frame[f].instance = strand[i].instance
+    st.frame[f].attempt = strand[i].attempt
+    st.frame[f].key = strand[i].key
+    strand[i].level += 1
+    strand[i].instance = instance
+    strand[i].attempt = 0
+    strand[i].key = child_key(strand[i].key, tag, 0)
+    strand[i].pc = program
+
+
+def returned(st, i):  # type: ignore[no-untyped-def]
+    """Pop the registers and go on after the call, or at its `on_fail`."""
+    strand = st.strand
+    strand[i].level -= 1
+    f = i * st.clock[0].depth + strand[i].level
+    strand[i].instance = st.frame[f].instance
+    strand[i].attempt = st.frame[f].attempt
+    strand[i].key = st.frame[f].key
+    pc = st.frame[f].pc
+    strand[i].pc = pc + 1 if strand[i].status == ops.COMPLETED else st.code[pc].on_fail
+
+
+def answer(st, i):  # type: ignore[no-untyped-def]
+    """End strand i: tell its parent, if one waits, and free it."""
+    strand = st.strand
+    parent = strand[i].parent
+    reply = strand[i].reply
+    status = strand[i].status
+    if reply > 0:
+        if strand[parent].waiting == reply:
+            strand[parent].waiting = 0
+            strand[parent].status = status
+            pc = strand[parent].pc
+            if status == ops.COMPLETED:
+                strand[parent].attempt = 0
+                strand[parent].pc = pc + 1
+            else:
+                strand[parent].pc = st.code[pc].on_fail
+            make_ready(st, parent)
+    elif reply < 0:
+        strand[parent].branches -= 1
+        if status != ops.COMPLETED and strand[parent].joined == ops.COMPLETED:
+            strand[parent].joined = status
+        if strand[parent].branches == 0 and strand[parent].joining:
+            strand[parent].joining = 0
+            make_ready(st, parent)
+    free_strand(st, i)
+
+
+def retry(st, i, row, now):  # type: ignore[no-untyped-def]
+    """Give up, go on at once, or wait; True if the strand blocks."""
+    strand = st.strand
+    rule = st.retry[row.a]
+    attempt = strand[i].attempt + 1
+    if attempt >= rule.attempts:
+        strand[i].attempt = 0
+        strand[i].pc = row.on_fail
+        return False
+    strand[i].attempt = attempt
+    strand[i].status = ops.COMPLETED
+    delay = backoff_delay(rule, attempt)
+    if rule.jitter == 1:
+        delay *= u01(st.clock[0].seed, strand[i].key, row.site, attempt)
+    elif rule.jitter == 2:
+        delay *= 0.5 + 0.5 * u01(st.clock[0].seed, strand[i].key, row.site, attempt)
+    if delay > 0.0:
+        push(st, now + delay, ops.TIMER, i * 4 + RESUME, 0)
+        return True
+    strand[i].pc = row.b
+    return False
+
+
+def record(st, i, tally, now):  # type: ignore[no-untyped-def]
+    """Record the time since strand i was spawned."""
+    time = now - st.strand[i].started
+    st.tally[tally].count += 1
+    st.tally[tally].total += time
+    if time > st.tally[tally].longest:
+        st.tally[tally].longest = time
+    st.tally_histogram[tally, bucket(time)] += 1
+
+
+def transfer_time(st, i, row):  # type: ignore[no-untyped-def]
+    """Return how long the network card is busy with the request's or response's bytes."""
+    which = row.b
+    if which < 0:
+        endpoint = st.endpoint[st.strand[i].endpoint]
+        which = endpoint.response if row.c else endpoint.request
+    return draw(st, which, st.strand[i].key, row.site) * row.x
+
+
+def run_strand(st, i, now):  # type: ignore[no-untyped-def]
+    """Run strand i until it blocks or ends; FULL if it needs a strand and none is free."""
+    strand = st.strand
+    clock = st.clock
+    while True:
+        row = st.code[strand[i].pc]
+        op = row.op
+        if op == ops.SERVE:
+            s = row.a + strand[i].instance
+            if serve(st, s, i, draw(st, row.b, strand[i].key, row.site), now):
+                return BLOCKED
+            strand[i].status = ops.REJECTED
+            strand[i].pc = row.on_fail
+        elif op == ops.ACQUIRE:
+            granted = acquire(st, row.a + strand[i].instance, i, now)
+            if granted == 0:
+                return BLOCKED
+            if granted > 0:
+                strand[i].pc += 1
+            else:
+                strand[i].status = ops.REJECTED
+                strand[i].pc = row.on_fail
+        elif op == ops.RELEASE:
+            release(st, row.a + strand[i].instance, now)
+            strand[i].pc += 1
+        elif op == ops.CALL:
+            call(st, i, row.a, row.b, row.tag)
+        elif op == ops.RETURN:
+            if strand[i].level == 0:
+                answer(st, i)
+                return BLOCKED
+            returned(st, i)
+        elif op == ops.END:
+            end_request(st, i, now)
+            return BLOCKED
+        elif op == ops.SHARE:
+            share(st, row.a + strand[i].instance, i, draw(st, row.b, strand[i].key, row.site), now)
+            return BLOCKED
+        elif op == ops.DELAY:
+            time = draw(st, row.b, strand[i].key, row.site)
+            if time > 0.0:
+                push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
+                return BLOCKED
+            strand[i].pc += 1
+        elif op == ops.ROUTE:
+            b = row.a + (strand[i].instance if row.b else 0)
+            t = choose_target(
+                st.balancer[b].policy,
+                st.balancer,
+                st.target,
+                b,
+                clock[0].seed,
+                strand[i].key,
+                strand[i].client,
+            )
+            st.target[t].in_flight += 1
+            st.target[t].routed += 1
+            strand[i].instance = t
+            strand[i].pc += 1
+        elif op == ops.DISPATCH:
+            t = strand[i].instance
+            program = st.dispatch[st.target[t].first_program + row.b]
+            call(st, i, program, st.target[t].instance, row.tag)
+        elif op == ops.SETTLE:
+            st.target[strand[i].instance].in_flight -= 1
+            strand[i].pc += 1
+        elif op == ops.CHANCE:
+            if u01(clock[0].seed, strand[i].key, row.site, 0) < row.x:
+                st.cache[row.a].hits += 1
+                strand[i].pc += 1
+            else:
+                st.cache[row.a].misses += 1
+                strand[i].pc = row.b
+        elif op == ops.LOOKUP:
+            hit = lookup(st, row.a, strand[i].item, now)
+            strand[i].pc = strand[i].pc + 1 if hit else row.b
+        elif op == ops.FILL:
+            fill(st, row.a, strand[i].item, strand[i].key, now)
+            strand[i].pc += 1
+        elif op == ops.DROP:
+            drop_key(st, row.a, strand[i].item)
+            strand[i].pc += 1
+        elif op == ops.PICK:
+            value = strand[i].client if row.c else strand[i].item
+            strand[i].instance = choose_shard(int(row.x), value, row.a) * row.b
+            strand[i].pc += 1
+        elif op == ops.COUNT:
+            st.counter[row.a] += 1
+            strand[i].pc += 1
+        elif op == ops.RECORD:
+            record(st, i, row.a, now)
+            strand[i].pc += 1
+        elif op == ops.JUMP:
+            strand[i].pc = row.a
+        elif op == ops.RESERVE:
+            if reserve(st, row.a + strand[i].instance, row.b, now):
+                strand[i].pc += 1
+            else:
+                strand[i].status = ops.FAILED
+                strand[i].pc = row.on_fail
+        elif op == ops.UNRESERVE:
+            unreserve(st, row.a + strand[i].instance, row.b, now)
+            strand[i].pc += 1
+        elif op == ops.TRANSFER:
+            if serve(st, row.a + strand[i].instance, i, transfer_time(st, i, row), now):
+                return BLOCKED
+            strand[i].status = ops.REJECTED
+            strand[i].pc = row.on_fail
+        elif op == ops.RETRY:
+            if retry(st, i, row, now):
+                return BLOCKED
+        elif op == ops.JOIN:
+            if strand[i].branches > 0:
+                strand[i].joining = 1
+                return BLOCKED
+            if strand[i].joined == ops.COMPLETED:
+                strand[i].pc += 1
+            else:
+                strand[i].status = strand[i].joined
+                strand[i].joined = ops.COMPLETED
+                strand[i].pc = row.on_fail
+        else:
+            if clock[0].free < 0:
+                return FULL
+            spawn(st, i, row, now)
+            if op == ops.ATTEMPT:
+                return BLOCKED
+
+
+def spawn(st, i, row, now):  # type: ignore[no-untyped-def]
+    """Make the child of an ATTEMPT, FORK or SPAWN and let it be ready."""
+    strand = st.strand
+    clock = st.clock
+    if row.op == ops.ATTEMPT:
+        clock[0].serial += 1
+        serial = clock[0].serial
+        key = child_key(strand[i].key, row.tag, strand[i].attempt)
+        strand[i].waiting = serial
+        if row.x < 1e300:
+            push(st, now + row.x, ops.TIMER, i * 4 + TIMEOUT, serial)
+        child = new_child(st, i, row.a, row.b, key, now)
+        strand[child].parent = i
+        strand[child].reply = serial
+    else:
+        offset = row.b if row.op == ops.SPAWN else 0
+        key = child_key(strand[i].key, row.tag, offset)
+        child = new_child(st, i, row.a, strand[i].instance + offset, key, now)
+        if row.op == ops.FORK:
+            strand[child].parent = i
+            strand[child].reply = -1
+            strand[i].branches += 1
+        strand[i].pc += 1
+    make_ready(st, child)
+
+
+def resume(st, i, now):  # type: ignore[no-untyped-def]
+    """Finish the operation that strand i was blocked in."""
+    strand = st.strand
+    row = st.code[strand[i].pc]
+    op = row.op
+    if op == ops.SERVE or op == ops.TRANSFER:
+        finish_service(st, row.a + strand[i].instance, now)
+        strand[i].pc += 1
+    elif op == ops.RETRY:
+        strand[i].pc = row.b
+    elif op == ops.END:
+        start_user(st, i, now)
+    else:
+        strand[i].pc += 1
+
+
+def happen(st, what, serial, now):  # type: ignore[no-untyped-def]
+    """Let an event happen; return the strand to run, or -1."""
+    kind = what & 3
+    i = what >> 2
+    if kind == RESUME:
+        resume(st, i, now)
+        return i
+    if kind == SHARED_DONE:
+        if st.station[i].generation != serial:
+            return -1
+        i = finish_share(st, i, now)
+        st.strand[i].pc += 1
+        return i
+    if st.strand[i].waiting != serial:
+        return -1
+    st.strand[i].waiting = 0
+    st.strand[i].status = ops.TIMED_OUT
+    st.strand[i].pc = st.code[st.strand[i].pc].on_fail
+    return i
+
+
+def advance(st, limit):  # type: ignore[no-untyped-def]
+    """Process up to `limit` events; return why it stopped.
+
+    Between calls the state is consistent: it can be grown, kept, or thrown away.
+    """
+    clock = st.clock
+    if clock[0].started == 0:
+        clock[0].started = 1
+        start_source(st)
+    end = st.boundary[clock[0].bucket]
+    room = len(st.event) - 8
+    for _ in range(limit):
+        while clock[0].ready_head >= 0:
+            if clock[0].size >= room:
+                return FULL
+            i = take_ready(st)
+            if run_strand(st, i, clock[0].now) == FULL:
+                put_back(st, i)
+                return FULL
+        if clock[0].size >= room or clock[0].free < 0:
+            return FULL
+        settle_hole(st)
+        i = -1
+        arrival = clock[0].next_at
+        if clock[0].size > 0 and (
+            st.event[0].at < arrival
+            or (st.event[0].at == arrival and st.event[0].order < clock[0].next_order)
+        ):
+            at = st.event[0].at
+            if at >= end:
+                return BOUNDARY
+            what = st.event[0].what
+            serial = st.event[0].serial
+            clock[0].hole = 1
+            clock[0].now = at
+            i = happen(st, what, serial, at)
+        else:
+            if arrival >= end:
+                return BOUNDARY
+            clock[0].now = arrival
+            i = start_request(st, arrival)
+        clock[0].events += 1
+        if i >= 0 and run_strand(st, i, clock[0].now) == FULL:
+            put_back(st, i)
+            return FULL
+    return SLICE

@@ -1,0 +1,145 @@
+"""Requests: how they arrive, begin and end."""
+
+from __future__ import annotations
+
+import math
+
+from scalesim.engines.compiled.heap import CLASS_SHIFT, push
+from scalesim.engines.compiled.stations import RESUME
+from scalesim.engines.compiled.strands import draw, free_strand, new_strand
+from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
+from scalesim.kernels.draws import bits, bucket, child_key, key_of, u01
+from scalesim.kernels.sampling import standard_exponential
+from scalesim.ops import ARRIVAL, COMPLETED
+from scalesim.plan.tables import CLOSED, OPEN
+
+__all__ = ["end_request", "start_request", "start_source", "start_user"]
+
+
+def start_source(st):  # type: ignore[no-untyped-def]
+    """Schedule the first arrival, or every user's first thinking."""
+    if st.source[0].kind == CLOSED:
+        for user in range(st.source[0].users):
+            i = new_strand(st, 0.0)
+            st.strand[i].user = user
+            st.strand[i].turns = 0
+            st.strand[i].pc = st.clock[0].end_pc
+            think(st, i, 0.0)
+    else:
+        schedule_arrival(st, 0.0)
+
+
+def schedule_arrival(st, now):  # type: ignore[no-untyped-def]
+    """Schedule the arrival of the next request."""
+    clock = st.clock
+    number = clock[0].next_request
+    if st.source[0].kind == OPEN:
+        work = 1.0
+        if st.source[0].random:
+            word = bits(clock[0].seed, key_of(number), clock[0].gap_site, 0)
+            work = standard_exponential(st.edge, st.height, word)
+        gap = next_gap(st.source, st.segment, now, work)
+    elif number < len(st.replay_at):
+        gap = st.replay_at[number] - now
+    else:
+        gap = math.inf
+    clock[0].next_at = now + gap
+    clock[0].next_order = (ARRIVAL << CLASS_SHIFT) | clock[0].sequence
+    clock[0].sequence += 1
+
+
+def begin(st, i, key, now):  # type: ignore[no-untyped-def]
+    """Begin a request in strand i: what it asks for, about which key, from which client."""
+    clock = st.clock
+    strand = st.strand
+    seed = clock[0].seed
+    number = clock[0].next_request
+    clock[0].next_request = number + 1
+    e = -1
+    item = -1
+    client = -1
+    if number < len(st.replay_at):
+        e = st.replay_endpoint[number]
+        item = st.replay_key[number]
+        client = st.replay_client[number]
+    if e < 0:
+        e = 0
+        if len(st.endpoint) > 1:
+            e = draw_endpoint(st.endpoint, u01(seed, key, clock[0].endpoint_site, 0))
+    if item < 0:
+        item = draw_popularity(
+            st.popularity, st.cumulated, st.guide, 0, seed, key, clock[0].key_site
+        )
+    if client < 0:
+        client = draw_popularity(
+            st.popularity, st.cumulated, st.guide, 1, seed, key, clock[0].client_site
+        )
+    strand[i].pc = st.endpoint[e].start
+    strand[i].instance = 0
+    strand[i].attempt = 0
+    strand[i].status = COMPLETED
+    strand[i].key = key
+    strand[i].item = item
+    strand[i].client = client
+    strand[i].endpoint = e
+    strand[i].started = now
+    strand[i].request = number
+    clock[0].in_flight += 1
+    st.arrived[e] += 1
+    if number < len(st.requests):
+        st.requests[number, 0] = now
+        st.requests[number, 2] = e
+
+
+def start_request(st, now):  # type: ignore[no-untyped-def]
+    """Let the next open or recorded request arrive; return its strand."""
+    key = key_of(st.clock[0].next_request)
+    i = new_strand(st, now)
+    begin(st, i, key, now)
+    schedule_arrival(st, now)
+    return i
+
+
+def user_key(st, i):  # type: ignore[no-untyped-def]
+    """Return the key of the user's present turn."""
+    return child_key(key_of(st.strand[i].user), st.clock[0].user_tag, st.strand[i].turns)
+
+
+def think(st, i, now):  # type: ignore[no-untyped-def]
+    """Let a user think before the next request."""
+    time = draw(st, st.source[0].think, user_key(st, i), st.clock[0].think_site)
+    push(st, now + time, ARRIVAL, i * 4 + RESUME, 0)
+
+
+def start_user(st, i, now):  # type: ignore[no-untyped-def]
+    """Let a user who has thought send the next request."""
+    key = user_key(st, i)
+    st.strand[i].turns += 1
+    begin(st, i, key, now)
+
+
+def end_request(st, i, now):  # type: ignore[no-untyped-def]
+    """End a request: record it, then free its strand or let the user think."""
+    strand = st.strand
+    clock = st.clock
+    e = strand[i].endpoint
+    outcome = strand[i].status
+    latency = now - strand[i].started
+    clock[0].in_flight -= 1
+    st.flow[e, outcome].count += 1
+    st.flow[e, outcome].latency += latency
+    st.flow[e, outcome].squared += latency * latency
+    if latency > st.flow[e, outcome].longest:
+        st.flow[e, outcome].longest = latency
+    place = bucket(latency)
+    st.latency_histogram[e, outcome, place] += 1
+    if outcome == COMPLETED:
+        st.completed_histogram[clock[0].bucket, place] += 1
+    number = strand[i].request
+    if number < len(st.requests):
+        st.requests[number, 1] = now
+        st.requests[number, 3] = outcome
+    if st.source[0].kind == CLOSED:
+        think(st, i, now)
+    else:
+        free_strand(st, i)

@@ -1,0 +1,234 @@
+"""State of one trial: a NamedTuple of structured arrays, made from a plan, grown when full.
+
+The class stands at module level because Numba's cache is keyed by it. One row of `strand` is one
+thread of control; ``next`` links it into whichever list it is in (waiting line, ready, free).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scalesim.kernels.sampling import ziggurat_tables
+from scalesim.ops import END, OUTCOMES
+from scalesim.plan import Plan
+from scalesim.plan.tables import CLOSED, SOURCE
+from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec, empty_arrays
+
+__all__ = ["FOREVER", "State", "grown", "new_state"]
+
+FOREVER = np.inf
+
+CLOCK = np.dtype(
+    [
+        ("now", "f8"),
+        ("next_at", "f8"),
+        ("next_order", "i8"),
+        ("sequence", "i8"),
+        ("size", "i8"),
+        ("hole", "i8"),
+        ("ready_head", "i8"),
+        ("ready_tail", "i8"),
+        ("free", "i8"),
+        ("serial", "i8"),
+        ("next_request", "i8"),
+        ("in_flight", "i8"),
+        ("strands", "i8"),
+        ("bucket", "i8"),
+        ("events", "i8"),
+        ("seed", "u8"),
+        ("gap_site", "u8"),
+        ("endpoint_site", "u8"),
+        ("key_site", "u8"),
+        ("client_site", "u8"),
+        ("think_site", "u8"),
+        ("user_tag", "u8"),
+        ("depth", "i8"),
+        ("key_count", "i8"),
+        ("started", "i8"),
+        ("end_pc", "i8"),
+    ]
+)
+EVENT = np.dtype([("at", "f8"), ("order", "i8"), ("what", "i8"), ("serial", "i8")])
+STATION_STATE = np.dtype(
+    [
+        ("slots", "i8"),
+        ("queue_limit", "i8"),
+        ("busy", "i8"),
+        ("depth", "i8"),
+        ("head", "i8"),
+        ("tail", "i8"),
+        ("since", "f8"),
+        ("busy_area", "f8"),
+        ("depth_area", "f8"),
+        ("waited", "f8"),
+        ("arrived", "i8"),
+        ("granted", "i8"),
+        ("rejected", "i8"),
+        ("served", "i8"),
+        ("deepest", "i8"),
+        ("virtual", "f8"),
+        ("touched", "f8"),
+        ("generation", "i8"),
+        ("kind", "i8"),
+    ]
+)
+STRAND = np.dtype(
+    [
+        ("pc", "i8"),
+        ("level", "i8"),
+        ("instance", "i8"),
+        ("attempt", "i8"),
+        ("status", "i8"),
+        ("key", "u8"),
+        ("root", "u8"),
+        ("item", "i8"),
+        ("client", "i8"),
+        ("endpoint", "i8"),
+        ("request", "i8"),
+        ("user", "i8"),
+        ("started", "f8"),
+        ("since", "f8"),
+        ("service", "f8"),
+        ("mark", "f8"),
+        ("next", "i8"),
+        ("left", "i8"),
+        ("right", "i8"),
+        ("parent", "i8"),
+        ("reply", "i8"),
+        ("waiting", "i8"),
+        ("branches", "i8"),
+        ("joining", "i8"),
+        ("joined", "i8"),
+        ("turns", "i8"),
+    ]
+)
+FRAME = np.dtype([("pc", "i8"), ("instance", "i8"), ("attempt", "i8"), ("key", "u8")])
+ENTRY = np.dtype([("newer", "i8"), ("older", "i8"), ("key", "i8"), ("expires", "f8")])
+
+
+class State(NamedTuple):
+    """All tables of a running trial."""
+
+    clock: np.ndarray
+    code: np.ndarray
+    event: np.ndarray
+    strand: np.ndarray
+    frame: np.ndarray
+    station: np.ndarray
+    sampler: np.ndarray
+    values: np.ndarray
+    edge: np.ndarray
+    height: np.ndarray
+    balancer: np.ndarray
+    target: np.ndarray
+    dispatch: np.ndarray
+    cache: np.ndarray
+    entry: np.ndarray
+    place: np.ndarray
+    retry: np.ndarray
+    endpoint: np.ndarray
+    popularity: np.ndarray
+    cumulated: np.ndarray
+    guide: np.ndarray
+    source: np.ndarray
+    segment: np.ndarray
+    replay_at: np.ndarray
+    replay_endpoint: np.ndarray
+    replay_key: np.ndarray
+    replay_client: np.ndarray
+    boundary: np.ndarray
+    flow: np.ndarray
+    arrived: np.ndarray
+    counter: np.ndarray
+    tally: np.ndarray
+    latency_histogram: np.ndarray
+    completed_histogram: np.ndarray
+    wait_histogram: np.ndarray
+    tally_histogram: np.ndarray
+    requests: np.ndarray
+
+
+def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
+    """Return the state at time 0, before anything has arrived."""
+    arrays = empty_arrays(plan, spec)
+    clock = np.zeros(1, CLOCK)
+    clock["ready_head"] = clock["ready_tail"] = clock["free"] = -1
+    clock["next_at"] = FOREVER
+    clock["depth"] = max(1, plan.depth)
+    clock["key_count"] = _keys_per_cache(plan)
+    clock["end_pc"] = np.flatnonzero(plan.code["op"] == END)[0]
+    clock["seed"] = spec.seed
+    for name, site in sites.items():
+        clock[name] = site
+    station = np.zeros(len(plan.station), STATION_STATE)
+    for name in ("slots", "queue_limit", "kind"):
+        station[name] = plan.station[name]
+    station["busy"] = plan.station["initial"]
+    station["head"] = station["tail"] = -1
+    entry = np.zeros(plan.entry_count, ENTRY)
+    entry["newer"] = entry["older"] = -1
+    edge, height = ziggurat_tables()
+    users = int(plan.source["users"][0]) if plan.source["kind"][0] == CLOSED else 0
+    state = State(
+        clock=clock,
+        code=plan.code.copy(),
+        event=np.zeros(0, EVENT),
+        strand=np.zeros(0, STRAND),
+        frame=np.zeros(0, FRAME),
+        station=station,
+        sampler=plan.sampler.copy(),
+        values=plan.values.copy(),
+        edge=edge,
+        height=height,
+        balancer=plan.balancer.copy(),
+        target=plan.target.copy(),
+        dispatch=plan.dispatch.copy(),
+        cache=plan.cache.copy(),
+        entry=entry,
+        place=np.full(plan.key_count, -1, np.int64),
+        retry=plan.retry.copy(),
+        endpoint=plan.endpoint.copy(),
+        popularity=plan.popularity.copy(),
+        cumulated=plan.cumulated.copy(),
+        guide=plan.guide.copy(),
+        source=plan.source.copy().astype(SOURCE),
+        segment=plan.segment.copy(),
+        replay_at=plan.replay_at.copy(),
+        replay_endpoint=plan.replay_endpoint.copy(),
+        replay_key=plan.replay_key.copy(),
+        replay_client=plan.replay_client.copy(),
+        boundary=np.asarray(spec.boundaries, np.float64).copy(),
+        flow=np.zeros((len(plan.endpoint), len(OUTCOMES)), FLOW_SERIES),
+        arrived=np.zeros(len(plan.endpoint), np.int64),
+        counter=np.zeros(len(plan.counter_names), np.int64),
+        tally=np.zeros(len(plan.tally_names), TALLY_SERIES),
+        latency_histogram=arrays["latency_histogram"],
+        completed_histogram=arrays["completed_histogram"],
+        wait_histogram=arrays["wait_histogram"],
+        tally_histogram=arrays["tally_histogram"],
+        requests=arrays["requests"],
+    )
+    return grown(state, 64 + 2 * users)
+
+
+def _keys_per_cache(plan: Plan) -> int:
+    real = sum(plan.cache["first_key"] >= 0)
+    return plan.key_count // int(real) if real else 0
+
+
+def grown(state: State, strands: int = 0) -> State:
+    """Return the state with twice the strands (or `strands`) and room for their events."""
+    old = len(state.strand)
+    new = max(strands, 2 * old)
+    depth = int(state.clock["depth"][0])
+    strand = np.zeros(new, STRAND)
+    strand[:old] = state.strand
+    strand["next"][old:] = np.append(np.arange(old + 1, new), state.clock["free"][0])
+    state.clock["free"] = old
+    frame = np.zeros(new * depth, FRAME)
+    frame[: old * depth] = state.frame
+    event = np.zeros(max(2 * len(state.event), 4 * new + 64), EVENT)
+    event[: len(state.event)] = state.event
+    return state._replace(strand=strand, frame=frame, event=event)

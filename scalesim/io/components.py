@@ -1,0 +1,102 @@
+"""Components read one by one: what can't be read still counts as there, and carries its problems.
+
+Layer: io. A reference to a component whose own fields are wrong must not be reported as dangling.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from scalesim.components import COMPONENTS, Component, LoadBalancer, MessageQueue
+from scalesim.components.base import Reference
+from scalesim.errors import Problem, nearest, shown
+from scalesim.fields import DecodeError, params
+from scalesim.io.yaml_nodes import Node
+
+__all__ = ["read_components"]
+
+
+def read_components(nodes: Mapping[str, Node]) -> tuple[Component, ...]:
+    """Return a component for each node; ``check()`` of one that can't be read says why."""
+    parts = [_component(name, node) for name, node in nodes.items()]
+    # A balancer over unread components can't tell which endpoints it offers: unread, too.
+    unread = {part.name for part in parts if isinstance(part, _Unread)}
+    before = 0
+    while len(unread) > before:
+        before = len(unread)
+        for index, part in enumerate(parts):
+            if isinstance(part, LoadBalancer) and not unread.isdisjoint(part.targets):
+                references = list(part.references())
+                problems = list(part.check())
+                parts[index] = _Unread(part.name, part.type_name, problems, references)
+                unread.add(part.name)
+    return tuple(parts)
+
+
+def _component(name: str, node: Node) -> Component:
+    known = ", ".join(sorted(COMPONENTS.members))
+    if not isinstance(node.value, dict):
+        message = f"got {node.text()}, expected a mapping with type ({known}) and its fields"
+        return _Unread(name, "component", [Problem("", message)])
+    content = node.plain()
+    type_name = content.pop("type", None)
+    if not isinstance(type_name, str) or type_name not in COMPONENTS.members:
+        if "type" not in node.value:
+            problem = Problem("", f"type is missing. Known: {known}")
+        else:
+            hint = nearest(type_name, COMPONENTS.members)
+            message = f"{shown(type_name)} is not a component type. {hint}Known: {known}"
+            problem = Problem("", message, ("type",))
+        return _Unread(name, "component", [problem])
+    cls: Any = COMPONENTS.members[type_name]
+    try:
+        part: Component = cls(name=name, **cls.decode_fields(content, skip=("name",)))
+    except DecodeError as error:
+        return _Unread(name, type_name, error.problems, _references(cls, name, content))
+    return part
+
+
+def _references(cls: Any, name: str, content: dict[str, Any]) -> list[Reference]:
+    """Return the references of what can be read, if that is enough to make a component."""
+    fields = {}
+    for key, declared in params(cls).items():
+        with contextlib.suppress(KeyError, DecodeError):
+            fields[key] = declared.kind.decode(content[key])
+    try:
+        return list(cls(**{**fields, "name": name}).references())
+    except TypeError:  # a required field is missing
+        return []
+
+
+class _AnyEndpoint(tuple[str, ...]):
+    """The endpoints of a component that could not be read: one, of any name."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class _Unread(MessageQueue):
+    """Stands for a component that could not be read and passes for whatever is referred to."""
+
+    def __init__(
+        self,
+        name: str,
+        type_name: str,
+        problems: Sequence[Problem],
+        references: Sequence[Reference] = (),
+    ) -> None:
+        state = {"name": name, "type_name": type_name}
+        self.__dict__.update(state, _problems=problems, _references=references)
+
+    def check(self) -> Iterator[Problem]:
+        yield from self.__dict__["_problems"]
+
+    def endpoint_names(self) -> tuple[str, ...]:
+        return _AnyEndpoint(("any",))
+
+    def references(self) -> Iterator[Reference]:
+        yield from self.__dict__["_references"]

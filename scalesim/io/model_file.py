@@ -1,0 +1,395 @@
+"""Models and traffic as files: YAML or JSON with units in the values, the same tree in both.
+
+Layer: io. Fields are read and written by their declarations (`scalesim.fields`), the topology is
+checked by `scalesim.topology`; here stands what belongs to files alone: the top of the tree, places
+of problems, and that all problems are reported together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from scalesim.errors import InvalidInput, InvalidModel, Problem, nearest, shown
+from scalesim.fields import DecodeError, Kind, Nested, OneOf
+from scalesim.io.atomic import read_text, write_text
+from scalesim.io.components import read_components
+from scalesim.io.yaml_nodes import MAX_BYTES, MAX_PROBLEMS, Document, Node, parse
+from scalesim.topology import Topology, check
+from scalesim.traffic import TRAFFIC, AnyTraffic, Growth
+from scalesim.traffic.growth import growth_kind
+
+if TYPE_CHECKING:
+    from scalesim.studies.objective import Objective
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Model",
+    "model_text",
+    "parse_model",
+    "parse_traffic",
+    "read_model",
+    "read_traffic",
+    "traffic_text",
+    "write_model",
+    "write_traffic",
+]
+
+FORMAT_VERSION = 1
+
+
+def _objective_kind() -> Kind:
+    from scalesim.studies.objective import Objective  # late: studies load more than files need
+
+    return Nested(Objective)
+
+
+SECTIONS: dict[str, Callable[[], Kind]] = {
+    "traffic": lambda: OneOf(TRAFFIC),
+    "growth": growth_kind,
+    "objective": _objective_kind,
+}
+"""Top-level keys beside ``scalesim`` and ``topology``, and what each holds."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model file holds.
+
+    Parameters
+    ----------
+    topology : Topology
+    traffic : AnyTraffic, optional
+    growth : Growth, optional
+    objective : Objective, optional
+    source : str
+        The file it came from; not compared.
+    """
+
+    topology: Topology
+    traffic: AnyTraffic | None = None
+    growth: Growth | None = None
+    objective: Objective | None = None
+    source: str = field(default="", compare=False)
+
+
+def read_model(path: str | os.PathLike[str]) -> Model:
+    """Return the model in a YAML or JSON file.
+
+    Raises
+    ------
+    InvalidInput
+        The file can't be read, or is not YAML.
+    InvalidModel
+        With every problem of the model, each with its place in the file.
+    """
+    return parse_model(read_text(path, MAX_BYTES, "model file"), os.fspath(path))
+
+
+def read_traffic(path: str | os.PathLike[str]) -> AnyTraffic:
+    """Return the traffic in a traffic file (``scalesim`` and ``traffic``, nothing else).
+
+    Raises
+    ------
+    InvalidInput
+        The file can't be read, or is not YAML.
+    InvalidModel
+        With every problem of the traffic, each with its place in the file.
+    """
+    return parse_traffic(read_text(path, MAX_BYTES, "traffic file"), os.fspath(path))
+
+
+def parse_model(text: str, source: str = "<string>") -> Model:
+    """Return the model in `text`; `source` names it in messages.
+
+    Raises
+    ------
+    InvalidInput
+        `text` is not YAML.
+    InvalidModel
+        With every problem of the model.
+
+    Examples
+    --------
+    >>> parse_model('''
+    ... scalesim: 1
+    ... topology:
+    ...   entry: db
+    ...   components:
+    ...     db: {type: database, connections: 40, read: 3 ms}
+    ... growth: 15%/month
+    ... ''').growth
+    Compound(per_month=0.15)
+    """
+    reading = _Reading(parse(text, source), ("topology", *SECTIONS), "model")
+    topology = reading.topology()
+    content = {name: reading.section(name) for name in SECTIONS}
+    if topology is not None and content["traffic"] is not None:
+        # Above plan's layer, so importable; late, because it loads numpy.
+        from scalesim.plan.build import _misfits
+
+        for problem in _misfits(topology, content["traffic"]):
+            reading.add(problem.under("traffic"))
+    reading.finish()
+    assert topology is not None
+    return Model(topology, **content, source=source)
+
+
+def parse_traffic(text: str, source: str = "<string>") -> AnyTraffic:
+    """Return the traffic in `text`; `source` names it in messages.
+
+    Raises
+    ------
+    InvalidInput
+        `text` is not YAML.
+    InvalidModel
+        With every problem of the traffic.
+
+    Examples
+    --------
+    >>> parse_traffic("{scalesim: 1, traffic: {open: {rate: 800/s}}}").peak_rate(900.0)
+    800.0
+    """
+    reading = _Reading(parse(text, source), ("traffic",), "traffic")
+    traffic: AnyTraffic | None = reading.section("traffic")
+    reading.finish()
+    assert traffic is not None
+    return traffic
+
+
+class _Reading:
+    """One pass over a document: what could be decoded, and all problems so far."""
+
+    def __init__(self, document: Document, known: Sequence[str], what: str) -> None:
+        self.document = document
+        self.root = document.root
+        self.problems: list[tuple[tuple[int, int], Problem]] = []
+        if not isinstance(self.root.value, dict):
+            message = f"got {self.root.text()}, expected a mapping with scalesim, {known[0]}, ..."
+            raise InvalidInput([Problem("", message, place=document.place(()))])
+        self._check_version()
+        for problem in document.repeated:
+            self._keep(problem)
+        known = ("scalesim", *known)
+        for key in self.root.value:
+            if key not in known:
+                belongs = " of a model file" if key == "topology" or key in SECTIONS else ""
+                message = f"unknown key {shown(key)}{belongs}. {nearest(key, known)}"
+                self.add(Problem("", f"{message}A {what} file has: {', '.join(known)}", (key,)))
+        if known[1] not in self.root.value:
+            other = "traffic" in self.root.value and what == "model"
+            hint = "; this is a traffic file" if other else ""
+            self.add(Problem("", f"{known[1]} is missing{hint}"))
+
+    def _check_version(self) -> None:
+        node = self.root.value.get("scalesim")
+        version = None if node is None else node.plain()
+        if node is None:
+            message = f"scalesim is missing; begin the file with scalesim: {FORMAT_VERSION}"
+            self.add(Problem("", message))
+        elif version != FORMAT_VERSION or isinstance(version, bool):
+            message = f"got format version {shown(version)}, this release reads {FORMAT_VERSION}"
+            problem = Problem("scalesim", message, place=self.document.place(("scalesim",)))
+            raise InvalidModel([problem])
+
+    def add(self, problem: Problem) -> None:
+        """Keep `problem`; its path starts at the top of the file."""
+        subject = problem.subject or ".".join(map(str, problem.path))
+        self._keep(
+            Problem(subject, problem.message, problem.path, self.document.place(problem.path))
+        )
+
+    def _keep(self, problem: Problem) -> None:
+        line, column = problem.place.rsplit(":", 2)[1:]
+        self.problems.append(((int(line), int(column)), problem))
+
+    def finish(self) -> None:
+        """Raise all problems, in the order of the file."""
+        if not self.problems:
+            return
+        ordered = [problem for _, problem in sorted(self.problems, key=lambda each: each[0])]
+        unique = list(dict.fromkeys(ordered))
+        rest = len(unique) - MAX_PROBLEMS
+        if rest > 0:
+            more = Problem("", f"and {rest} more", place=self.document.source)
+            unique = [*unique[:MAX_PROBLEMS], more]
+        raise InvalidModel(unique)
+
+    def section(self, name: str) -> Any:
+        """Return the content of a top-level key; None if it is absent or has problems."""
+        node = self.root.value.get(name)
+        if node is None:
+            return None
+        kind = SECTIONS[name]()
+        try:
+            value = kind.decode(node.plain())
+        except DecodeError as error:
+            problems = error.problems
+        else:
+            problems = list(kind.check(value))
+        for problem in problems:
+            self.add(problem.under(name))
+        return None if problems else value
+
+    def topology(self) -> Topology | None:
+        """Return the topology; None if it is absent or has problems."""
+        node = self.root.value.get("topology")
+        if node is None:
+            return None
+        if not isinstance(node.value, dict):
+            message = f"got {node.text()}, expected a mapping with entry, components"
+            self.add(Problem("", message, ("topology",)))
+            return None
+        known = ("entry", "components")
+        for key in node.value:
+            if key not in known:
+                message = f"unknown key {shown(key)}. {nearest(key, known)}Known: entry, components"
+                self.add(Problem("", message, ("topology", key)))
+        for key, doc in (
+            ("entry", "the component that requests reach first"),
+            ("components", "a mapping from names to components"),
+        ):
+            if key not in node.value:
+                self.add(Problem("", f"{key} is missing: {doc}", ("topology",)))
+        return self._components(node)
+
+    def _components(self, node: Node) -> Topology | None:
+        content = node.value.get("components")
+        if content is None:
+            return None
+        if not isinstance(content.value, dict) or not content.value:
+            message = f"got {content.text()}, expected a mapping from names to components"
+            self.add(Problem("", message, ("topology", "components")))
+            return None
+        parts = read_components(content.value)
+        entry: Any = node.value["entry"].plain() if "entry" in node.value else None
+        sound = not self.problems
+        for problem in check(parts, entry):
+            sound = False
+            if problem.subject != "entry":
+                self.add(problem.under("topology", "components"))
+            elif "entry" in node.value:
+                self.add(problem.under("topology"))
+        return Topology(*parts, entry=entry) if sound else None
+
+
+# --- writing ---
+
+
+def write_model(
+    model: Model | Topology,
+    path: str | os.PathLike[str],
+    *,
+    traffic: AnyTraffic | None = None,
+    growth: Growth | None = None,
+    objective: Objective | None = None,
+) -> None:
+    """Write a model file, JSON if its name ends in ``.json``, YAML otherwise; whole or not at all.
+
+    Parameters
+    ----------
+    model : Model or Topology
+    path : path-like
+    traffic, growth, objective : optional
+        Written instead of those of `model`.
+
+    Raises
+    ------
+    InvalidInput
+        The file can't be written.
+    """
+    as_json = os.fspath(path).endswith(".json")
+    text = model_text(model, traffic=traffic, growth=growth, objective=objective, as_json=as_json)
+    write_text(path, text)
+
+
+def write_traffic(traffic: AnyTraffic, path: str | os.PathLike[str]) -> None:
+    """Write a traffic file, JSON if its name ends in ``.json``, YAML otherwise.
+
+    Raises
+    ------
+    InvalidInput
+        The file can't be written.
+    InvalidModel
+        The traffic has problems of its own.
+    """
+    write_text(path, traffic_text(traffic, as_json=os.fspath(path).endswith(".json")))
+
+
+def model_text(
+    model: Model | Topology,
+    *,
+    traffic: AnyTraffic | None = None,
+    growth: Growth | None = None,
+    objective: Objective | None = None,
+    as_json: bool = False,
+) -> str:
+    """Return the text that `parse_model` reads back to an equal model."""
+    if isinstance(model, Topology):
+        model = Model(model)
+    components = {
+        name: {"type": part.type_name, **part.encode_fields(skip=("name",))}
+        for name, part in model.topology.components.items()
+    }
+    topology = {"entry": model.topology.entry, "components": components}
+    given = {
+        "traffic": traffic or model.traffic,
+        "growth": growth or model.growth,
+        "objective": objective or model.objective,
+    }
+    return _text({"topology": topology, **_sections(given)}, as_json)
+
+
+def traffic_text(traffic: AnyTraffic, *, as_json: bool = False) -> str:
+    """Return the text that `parse_traffic` reads back to equal traffic."""
+    return _text(_sections({"traffic": traffic}), as_json)
+
+
+def _sections(given: dict[str, Any]) -> dict[str, Any]:
+    encoded, problems = {}, []
+    for name, value in given.items():
+        if value is not None:
+            kind = SECTIONS[name]()
+            found = [problem.under(name) for problem in kind.check(value)]
+            problems += [Problem(".".join(map(str, p.path)), p.message, p.path) for p in found]
+            if not found:
+                encoded[name] = kind.encode(value)
+    if problems:
+        raise InvalidModel(problems)
+    return encoded
+
+
+class _Dumper(yaml.SafeDumper):
+    """Innermost lists and mappings in one line, everything else line by line; no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)  # items stand further in than their key
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: Any = None) -> Any:
+        node = super().represent_sequence(tag, sequence, flow_style)
+        for item in node.value:
+            if isinstance(item, yaml.MappingNode) and len(item.value) == 1:
+                item.flow_style = False  # - compute: 9 ms
+        return node
+
+
+def _text(content: dict[str, Any], as_json: bool) -> str:
+    content = {"scalesim": FORMAT_VERSION, **content}
+    if as_json:
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return yaml.dump(
+        content,
+        Dumper=_Dumper,
+        default_flow_style=None,
+        sort_keys=False,
+        width=100,
+        allow_unicode=True,
+    )

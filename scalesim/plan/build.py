@@ -1,0 +1,247 @@
+"""Build a plan: check the traffic against the topology, lower both, freeze the tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from scalesim import ops
+from scalesim.components import Cache, Component, Database, LoadBalancer, Service
+from scalesim.components.steps import lower_attempts
+from scalesim.errors import InvalidModel, Problem, nearest
+from scalesim.plan import tables
+from scalesim.plan.emit import PlanEmitter
+from scalesim.plan.tables import Plan
+from scalesim.policies.load_balancing import IpHash
+from scalesim.topology import Topology
+from scalesim.traffic import AnyTraffic, ClosedTraffic, Popularity, RateProfile, ReplayTraffic, Traffic
+
+__all__ = ["build_plan"]
+
+
+def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
+    """Return the plan of `topology` under `traffic`.
+
+    Raises
+    ------
+    InvalidModel
+        With every problem of the traffic and of its fit to the topology.
+    """
+    traffic.require_valid()
+    problems = list(_misfits(topology, traffic))
+    if problems:
+        raise InvalidModel(problems)
+
+    emit = PlanEmitter(topology)
+    for part in topology.components.values():
+        part.lower(emit)
+    names = topology.entry_endpoints
+    for name in names:
+        _root(emit, topology.entry, name, traffic)
+    emit.direct_balancers()
+    request = -1 if traffic.request_bytes is None else emit.sampler(traffic.request_bytes)
+    response = -1 if traffic.response_bytes is None else emit.sampler(traffic.response_bytes)
+    source, segment = _source(emit, traffic)
+    code = emit.link()
+    dispatch = emit.dispatch()
+
+    share = np.asarray(_shares(names, traffic))
+    endpoint = np.zeros(len(names), tables.ENDPOINT)
+    endpoint["start"] = [emit.starts[f"client.{name}"] for name in names]
+    endpoint["cumulated"] = np.cumsum(share) / share.sum()
+    endpoint["request"], endpoint["response"] = request, response
+
+    popularity, cumulated, guide = _popularities(topology, traffic)
+    cache, entries, keys = _caches(emit, traffic)
+    replay = _replay(names, traffic)
+    plan = Plan(
+        code=code,
+        station=emit.table("station", tables.STATION),
+        sampler=emit.table("sampler", tables.SAMPLER),
+        values=np.asarray(emit.values, np.float64),
+        balancer=emit.table("balancer", tables.BALANCER),
+        target=emit.table("target", tables.TARGET),
+        dispatch=dispatch,
+        cache=cache,
+        retry=emit.table("retry", tables.RETRY_RULE),
+        endpoint=endpoint,
+        popularity=popularity,
+        cumulated=cumulated,
+        guide=guide,
+        source=source,
+        segment=segment,
+        **replay,
+        depth=emit.call_depth(code, dispatch),
+        entry_count=entries,
+        key_count=keys,
+        endpoint_names=names,
+        station_labels=tuple(emit.labels),
+        balancer_names=tuple(emit.balancer_names),
+        target_names=tuple(emit.target_names),
+        cache_names=tuple(emit.cache_names),
+        counter_names=tuple(emit.counters),
+        tally_names=tuple(emit.tallies),
+        program_starts=emit.starts,
+    )
+    for each in dataclasses.fields(plan):
+        value = getattr(plan, each.name)
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+    return plan
+
+
+def _root(emit: PlanEmitter, entry: str, name: str, traffic: AnyTraffic) -> None:
+    """Emit what a client does for one request."""
+    emit.program(f"client.{name}")
+    target = f"{entry}.{name}"
+    lower_attempts(
+        emit, target, traffic.timeout, traffic.retry, "send", "end", ("client", name)
+    )
+    emit.label("end")
+    emit.op(ops.END, site=("client", "think"))
+
+
+def _shares(names: Sequence[str], traffic: AnyTraffic) -> list[float]:
+    mix = traffic.mix if traffic.mix is not None else {names[0]: 1.0}
+    return [float(mix[name]) for name in names]
+
+
+def _misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
+    """Yield what the topology needs and the traffic lacks, and the reverse."""
+    names = topology.entry_endpoints
+    known = ", ".join(names)
+    for name in traffic.mix or ():
+        if name not in names:
+            hint = nearest(name, names)
+            message = f'the entry "{topology.entry}" has no endpoint "{name}". {hint}Known: {known}'
+            yield Problem("traffic.mix", message, ("mix", name))
+    for name in names if traffic.mix is not None else ():
+        if name not in traffic.mix:
+            yield Problem(
+                "traffic.mix",
+                f'endpoint "{name}" of "{topology.entry}" is not in the mix; '
+                "give it a weight (0 means that nobody asks for it)",
+                ("mix",),
+            )
+    if traffic.mix is None and len(names) > 1 and not _replays_endpoints(traffic):
+        message = f'the entry "{topology.entry}" offers {known}; give each a weight'
+        yield Problem("traffic.mix", message, ("mix",))
+    replayed = traffic.endpoint if isinstance(traffic, ReplayTraffic) else None
+    for name in sorted(set(replayed or ()) - set(names)):
+        hint = nearest(name, names)
+        yield Problem(
+            "traffic.endpoint", f'there is no endpoint "{name}". {hint}Known: {known}', ("endpoint",)
+        )
+    for part in topology.components.values():
+        for field, why in _needs(part):
+            recorded = {"keys": "key", "clients": "client"}.get(field, "")
+            if getattr(traffic, field) is None and getattr(traffic, recorded, None) is None:
+                yield Problem(f"traffic.{field}", f"is missing: {why}", (field,))
+
+
+def _replays_endpoints(traffic: AnyTraffic) -> bool:
+    return isinstance(traffic, ReplayTraffic) and traffic.endpoint is not None
+
+
+def _needs(part: Component) -> Iterator[tuple[str, str]]:
+    subject = f'{part.type_name} "{part.name}"'
+    if isinstance(part, Cache) and part.hit_ratio is None:
+        yield "keys", f"{subject} has real keys (or give the cache a hit_ratio)"
+    if isinstance(part, Database) and part.shards > 1:
+        field = "keys" if part.shard_key == "key" else "clients"
+        yield field, f"{subject} is sharded by {part.shard_key}"
+    policy = part.policy if isinstance(part, LoadBalancer) else getattr(part, "balancing", None)
+    if isinstance(policy, IpHash):
+        yield "clients", f"{subject} balances by ip_hash"
+    if isinstance(part, Service):
+        for name, endpoint in part.endpoints.items():
+            if part.network_in is not None and endpoint.request_bytes is None:
+                yield "request_bytes", f'{subject} models network_in, endpoint "{name}" has no size'
+            if part.network_out is not None and endpoint.response_bytes is None:
+                yield "response_bytes", f'{subject} models network_out, endpoint "{name}" has no size'
+
+
+def _source(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, np.ndarray]:
+    source = np.zeros(1, tables.SOURCE)
+    segment = np.zeros(1, tables.SEGMENT)
+    segment[0] = (np.inf, np.inf)
+    if isinstance(traffic, Traffic):
+        source["kind"], source["random"] = tables.OPEN, traffic.arrivals == "poisson"
+        if isinstance(traffic.rate, RateProfile):
+            rates = np.asarray(traffic.rate.rates)
+            segment = np.zeros(len(rates), tables.SEGMENT)
+            segment["end"] = np.arange(1, len(rates) + 1) * traffic.rate.bucket
+            segment["gap"] = np.divide(1.0, rates, out=np.full(len(rates), np.inf), where=rates > 0)
+            source["repeat"], source["period"] = traffic.rate.repeat, traffic.rate.period
+        else:
+            segment["gap"] = 1.0 / traffic.rate
+    elif isinstance(traffic, ClosedTraffic):
+        source["kind"], source["users"] = tables.CLOSED, traffic.users
+        source["think"] = emit.sampler(traffic.think_time)
+    else:
+        source["kind"] = tables.REPLAY
+    return source, segment
+
+
+def _replay(names: Sequence[str], traffic: AnyTraffic) -> dict[str, np.ndarray]:
+    recorded = traffic if isinstance(traffic, ReplayTraffic) else ReplayTraffic(at=())
+    count = len(recorded.at)
+    index = {name: i for i, name in enumerate(names)}
+
+    def column(given: Sequence[int] | None) -> np.ndarray:
+        return np.full(count, -1) if given is None else np.asarray(given, np.int64)
+
+    return {
+        "replay_at": np.asarray(recorded.at, np.float64),
+        "replay_endpoint": column(
+            None if recorded.endpoint is None else [index[name] for name in recorded.endpoint]
+        ),
+        "replay_key": column(recorded.key),
+        "replay_client": column(recorded.client),
+    }
+
+
+def _popularities(
+    topology: Topology, traffic: AnyTraffic
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return row 0 for keys and row 1 for clients, used only where the topology needs them."""
+    needed = {field for part in topology.components.values() for field, _ in _needs(part)}
+    rows = np.zeros(2, tables.POPULARITY)
+    cumulated: list[np.ndarray] = [np.zeros(0)]
+    guide: list[np.ndarray] = [np.zeros(0, np.int64)]
+    first = 0
+    for row, field in enumerate(("keys", "clients")):
+        popularity: Popularity | None = getattr(traffic, field)
+        if popularity is None or field not in needed:
+            continue
+        weights = popularity.weights()
+        if weights is None:
+            rows[row] = (1, popularity.count, 0)
+            continue
+        total = np.cumsum(weights)
+        total /= total[-1]
+        count = len(total)
+        rows[row] = (2, count, first)
+        cumulated.append(total)
+        guide.append(np.searchsorted(total, np.arange(count) / count, side="right"))
+        first += count
+    return rows, np.concatenate(cumulated), np.concatenate(guide).astype(np.int64)
+
+
+def _caches(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, int, int]:
+    """Return the cache table with each cache's place in the entry and key tables."""
+    cache = emit.table("cache", tables.CACHE)
+    keys = traffic.keys.count if traffic.keys is not None else 0
+    if isinstance(traffic, ReplayTraffic) and traffic.key:
+        keys = max(keys, max(traffic.key) + 1)
+    entries = place = 0
+    for c in range(len(cache)):
+        if cache[c]["first_key"] < 0:
+            continue
+        cache[c]["capacity"] = min(cache[c]["capacity"], keys)
+        cache[c]["first"], cache[c]["first_key"] = entries, place
+        entries += int(cache[c]["capacity"])
+        place += keys
+    return cache, entries, place

@@ -1,0 +1,293 @@
+"""The emitter: what components lower themselves into. One instance makes one plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from scalesim import ops
+from scalesim.components import Component, Service
+from scalesim.distributions import Distribution
+from scalesim.errors import InternalError
+from scalesim.kernels.draws import site_hash
+from scalesim.plan import tables
+from scalesim.plan.tables import StationLabel
+from scalesim.policies.load_balancing import BalancingPolicy, balancing_code
+from scalesim.topology import Topology, resolve
+
+__all__ = ["PlanEmitter"]
+
+_KINDS = {"slots": tables.SLOTS, "shared": tables.SHARED, "amount": tables.AMOUNT}
+
+
+class PlanEmitter:
+    """Collects stations, samplers and programs; see `scalesim.components.base.Emitter`."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.parts: Mapping[str, Component] = topology.components
+        self.code: list[dict[str, Any]] = []
+        self.rows: dict[str, list[tuple[Any, ...]]] = {
+            name: [] for name in ("station", "sampler", "balancer", "target", "cache", "retry")
+        }
+        self.values: list[float] = []
+        self.labels: list[StationLabel] = []
+        self.balancer_names: list[str] = []
+        self.target_names: list[str] = []
+        self.cache_names: list[str] = []
+        self.counters: dict[tuple[str, str], int] = {}
+        self.tallies: dict[tuple[str, str], int] = {}
+        self.starts: dict[str, int] = {}
+        self._samplers: dict[tuple[Any, ...], int] = {}
+        self._targets: list[tuple[str, str]] = []
+        self._calls_of: dict[str, int] = {}
+        self._program = ""
+        self._subprograms: list[tuple[str, list[dict[str, Any]]]] = []
+
+    # What components call -----------------------------------------------------------------
+
+    def station(
+        self,
+        component: str,
+        resource: str,
+        *,
+        count: int = 1,
+        slots: int,
+        kind: str = "slots",
+        queue_limit: int | None = None,
+        initial: int = 0,
+    ) -> int:
+        first = len(self.labels)
+        limit = -1 if queue_limit is None else queue_limit
+        for instance in range(count):
+            self.rows["station"].append((_KINDS[kind], slots, limit, initial))
+            self.labels.append(StationLabel(component, resource, instance))
+        return first
+
+    def sampler(self, distribution: Distribution, scale: float = 1.0) -> int:
+        row = distribution.row(scale)
+        if row not in self._samplers:
+            self._samplers[row] = len(self._samplers)
+            first = len(self.values)
+            self.values += row.values
+            count = row.count or len(row.values)
+            self.rows["sampler"].append((row.kind, row.a, row.b, row.c, first, count))
+        return self._samplers[row]
+
+    def balancer(
+        self, component: str, policy: BalancingPolicy, members: list[tuple[str, int, float]]
+    ) -> int:
+        site = site_hash(component, "balancing", policy.type_name)
+        first = len(self.target_names)
+        row = (balancing_code(policy), first, len(members), policy.choices, 0, site)
+        self.rows["balancer"].append(row)
+        self.balancer_names.append(component)
+        for name, instance, weight in members:
+            self.rows["target"].append((weight, 0.0, 0, instance, 0, 0))
+            self._targets.append((component, name))
+            self.target_names.append(f"{name.split('.')[0]}[{instance}]")
+        return len(self.balancer_names) - 1
+
+    def cache(self, component: str, **settings: Any) -> int:
+        row = (
+            settings["capacity"],
+            settings["eviction"],
+            0,
+            0 if settings["real"] else -1,
+            -1,
+            -1,
+            0,
+            -1,
+            settings["ttl"],
+            site_hash(component, "eviction"),
+            0,
+            0,
+            0,
+        )
+        self.rows["cache"].append(row)
+        self.cache_names.append(component)
+        return len(self.cache_names) - 1
+
+    def retry(self, **settings: float) -> int:
+        names = tables.RETRY_RULE.names or ()
+        self.rows["retry"].append(tuple(settings[name] for name in names))
+        return len(self.rows["retry"]) - 1
+
+    def counter(self, component: str, name: str) -> int:
+        return self.counters.setdefault((component, name), len(self.counters))
+
+    def tally(self, component: str, name: str) -> int:
+        return self.tallies.setdefault((component, name), len(self.tallies))
+
+    def program(self, name: str) -> None:
+        if name in self.starts:
+            raise InternalError(f"program {name!r} is emitted twice")
+        self.starts[name] = len(self.code)
+        self._program = name
+
+    @contextmanager
+    def subprogram(self, name: str) -> Iterator[str]:
+        outer, full = self._program, f"{self._program}#{name}"
+        outer_code, self.code = self.code, []
+        self._program = full
+        yield full
+        inner, self.code, self._program = self.code, outer_code, outer
+        self._subprograms.append((full, inner))
+
+    def op(
+        self,
+        op: int,
+        *,
+        a: int | str = 0,
+        b: int | str = 0,
+        c: int = 0,
+        x: float = 0.0,
+        on_fail: str = "",
+        site: tuple[str | int, ...] = (),
+        tag: tuple[str | int, ...] = (),
+    ) -> None:
+        self.code.append(
+            {
+                "op": op,
+                "a": a,
+                "b": b,
+                "c": c,
+                "on_fail": on_fail,
+                "x": x,
+                "site": site_hash(*site) if site else 0,
+                "tag": site_hash(*tag) if tag else 0,
+                "program": self._program,
+            }
+        )
+
+    def label(self, name: str) -> None:
+        self.code.append({"label": name, "program": self._program})
+
+    def call(self, target: str, *, on_fail: str, attempt_timeout: float | None = None) -> None:
+        name, endpoint = resolve(self.parts, target)
+        part = self.parts[name]
+        balanced = isinstance(part, Service) and part.instances > 1
+        program = f"{name}.{endpoint}" + ("@balanced" if balanced else "")
+        tag = self._call_tag(program)
+        if attempt_timeout is None:
+            self.op(ops.CALL, a=program, on_fail=on_fail, tag=tag)
+        else:
+            self.op(ops.ATTEMPT, a=program, x=attempt_timeout, on_fail=on_fail, tag=tag)
+
+    def _call_tag(self, program: str) -> tuple[str | int, ...]:
+        """Return what tells this call of `program` from others; nothing for the first.
+
+        A program reached in one way only keeps its caller's key, so that putting a component
+        between (a cache, a balancer) leaves its draws as they were.
+        """
+        number = self._calls_of.get(program, 0)
+        self._calls_of[program] = number + 1
+        return ("call", program, self._program, number) if number else ()
+
+    def endpoints_of(self, component: str) -> tuple[str, ...]:
+        return self.topology.endpoints(component)
+
+    def members_of(self, component: str) -> list[tuple[str, int]]:
+        return [(component, instance) for instance in range(self.parts[component].instance_count)]
+
+    # Finishing ----------------------------------------------------------------------------
+
+    def direct_balancers(self) -> None:
+        """Emit, for each service with several instances, what callers without a balancer use."""
+        for name, part in self.parts.items():
+            if isinstance(part, Service) and part.instances > 1:
+                members = [(name, instance, 1.0) for instance in range(part.instances)]
+                wanted = [f"{name}.{each}@balanced" for each in part.endpoint_names()]
+                if not any(self._calls_of.get(each) for each in wanted):
+                    continue
+                balancer = self.balancer(name, part.balancing, members)
+                for index, program in enumerate(wanted):
+                    self.program(program)
+                    self.op(ops.ROUTE, a=balancer)
+                    self.op(ops.DISPATCH, b=index, on_fail="settle")
+                    self.label("settle")
+                    self.op(ops.SETTLE)
+                    self.op(ops.RETURN)
+
+    def link(self) -> np.ndarray:
+        """Resolve labels and program names; return the code table."""
+        for name, inner in self._subprograms:
+            self.starts[name] = len(self.code)
+            self.code += inner
+        position = {}
+        flat: list[dict[str, Any]] = []
+        where: dict[int, int] = {}
+        for index, line in enumerate(self.code):
+            where[index] = len(flat)
+            if "label" in line:
+                position[line["program"], line["label"]] = len(flat)
+            else:
+                flat.append(line)
+        self.starts = {name: where[start] for name, start in self.starts.items()}
+
+        def resolved(line: dict[str, Any], value: int | str) -> int:
+            if not isinstance(value, str):
+                return value
+            if not value:
+                return -1
+            if (line["program"], value) in position:
+                return position[line["program"], value]
+            return self.starts[value]
+
+        code = np.zeros(len(flat), tables.CODE)
+        for pc, line in enumerate(flat):
+            a, b, on_fail = (resolved(line, line[name]) for name in ("a", "b", "on_fail"))
+            code[pc] = (line["op"], a, b, line["c"], on_fail, line["x"], line["site"], line["tag"])
+        return code
+
+    def dispatch(self) -> np.ndarray:
+        """Return the table of targets' programs and point the target rows at it."""
+        table: list[int] = []
+        known: dict[tuple[str, str], int] = {}
+        for t, (owner, name) in enumerate(self._targets):
+            if (owner, name) not in known:
+                known[owner, name] = len(table)
+                if "@" in name:
+                    table.append(self.starts[name])
+                else:
+                    offered = self.topology.endpoints(owner)
+                    table += [self.starts[f"{name}.{each}"] for each in offered]
+            row = list(self.rows["target"][t])
+            row[4] = known[owner, name]
+            self.rows["target"][t] = tuple(row)
+        return np.asarray(table, np.int64)
+
+    def call_depth(self, code: np.ndarray, dispatch: np.ndarray) -> int:
+        """Return how deep calls nest in the deepest program."""
+        owner = {}
+        names = sorted(self.starts.items(), key=lambda item: item[1])
+        bounds = [start for _, start in names] + [len(code)]
+        for start, end in zip(bounds, bounds[1:], strict=False):
+            owner[start] = range(start, end)
+        ends = np.asarray([row[4] for row in self.rows["target"]], np.int64)
+        depth: dict[int, int] = {}
+
+        def below(start: int) -> int:
+            if start not in depth:
+                deepest = 0
+                for pc in owner[start]:
+                    row = code[pc]
+                    if row["op"] == ops.CALL:
+                        deepest = max(deepest, 1 + below(int(row["a"])))
+                    elif row["op"] == ops.DISPATCH:
+                        balancer = self.rows["balancer"][int(code[pc - 1]["a"])]
+                        for t in range(balancer[1], balancer[1] + balancer[2]):
+                            callee = int(dispatch[ends[t] + int(row["b"])])
+                            deepest = max(deepest, 1 + below(callee))
+                depth[start] = deepest
+            return depth[start]
+
+        return max((below(start) for start in owner), default=0)
+
+    def table(self, name: str, dtype: np.dtype) -> np.ndarray:
+        """Return the collected rows of one table."""
+        return np.asarray(self.rows[name], dtype) if self.rows[name] else np.zeros(0, dtype)
+

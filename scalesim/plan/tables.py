@@ -1,0 +1,174 @@
+"""The plan's tables: structured arrays with one meaning for each column. Nothing here computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "AMOUNT",
+    "BALANCER",
+    "CACHE",
+    "CLOSED",
+    "CODE",
+    "ENDPOINT",
+    "OPEN",
+    "POPULARITY",
+    "REPLAY",
+    "RETRY_RULE",
+    "SAMPLER",
+    "SEGMENT",
+    "SHARED",
+    "SLOTS",
+    "SOURCE",
+    "STATION",
+    "TARGET",
+    "Plan",
+    "StationLabel",
+]
+
+SLOTS, SHARED, AMOUNT = 0, 1, 2
+"""Kinds of station: slots with a waiting line, shared processors, an amount (memory)."""
+
+OPEN, CLOSED, REPLAY = 0, 1, 2
+"""Kinds of traffic source."""
+
+CODE = np.dtype(
+    [
+        ("op", "i8"),
+        ("a", "i8"),
+        ("b", "i8"),
+        ("c", "i8"),
+        ("on_fail", "i8"),
+        ("x", "f8"),
+        ("site", "u8"),
+        ("tag", "u8"),
+    ]
+)
+STATION = np.dtype([("kind", "i8"), ("slots", "i8"), ("queue_limit", "i8"), ("initial", "i8")])
+SAMPLER = np.dtype(
+    [("kind", "i8"), ("a", "f8"), ("b", "f8"), ("c", "f8"), ("first", "i8"), ("count", "i8")]
+)
+BALANCER = np.dtype(
+    [
+        ("policy", "i8"),
+        ("first", "i8"),
+        ("count", "i8"),
+        ("choices", "i8"),
+        ("cursor", "i8"),
+        ("site", "u8"),
+    ]
+)
+TARGET = np.dtype(
+    [
+        ("weight", "f8"),
+        ("current", "f8"),
+        ("in_flight", "i8"),
+        ("instance", "i8"),
+        ("first_program", "i8"),
+        ("routed", "i8"),
+    ]
+)
+CACHE = np.dtype(
+    [
+        ("capacity", "i8"),
+        ("eviction", "i8"),
+        ("first", "i8"),
+        ("first_key", "i8"),
+        ("head", "i8"),
+        ("tail", "i8"),
+        ("used", "i8"),
+        ("free", "i8"),
+        ("ttl", "f8"),
+        ("site", "u8"),
+        ("hits", "i8"),
+        ("misses", "i8"),
+        ("evictions", "i8"),
+    ]
+)
+RETRY_RULE = np.dtype(
+    [("attempts", "i8"), ("backoff", "f8"), ("factor", "f8"), ("cap", "f8"), ("jitter", "i8")]
+)
+ENDPOINT = np.dtype([("start", "i8"), ("cumulated", "f8"), ("request", "i8"), ("response", "i8")])
+POPULARITY = np.dtype([("kind", "i8"), ("count", "i8"), ("first", "i8")])
+"""Kind 0: not used, 1: uniform, 2: by the cumulated and guide tables."""
+SEGMENT = np.dtype([("end", "f8"), ("gap", "f8")])
+"""A stretch of constant rate: its end within the period and the mean gap (inf: none arrive)."""
+SOURCE = np.dtype(
+    [
+        ("kind", "i8"),
+        ("users", "i8"),
+        ("think", "i8"),
+        ("random", "i8"),
+        ("repeat", "i8"),
+        ("period", "f8"),
+        ("segment", "i8"),
+        ("origin", "f8"),
+    ]
+)
+
+
+class StationLabel(NamedTuple):
+    """Whose station it is."""
+
+    component: str
+    resource: str
+    instance: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything an engine needs, as frozen arrays; ``station_labels`` and the like name the rows.
+
+    ``dispatch[target.first_program + endpoint]`` is where a target's program starts.
+    ``cumulated`` and ``guide`` hold the popularities' tables; ``replay_*`` recorded arrivals, with
+    -1 in ``replay_endpoint``, ``replay_key`` and ``replay_client`` where it is to be drawn.
+    """
+
+    code: np.ndarray
+    station: np.ndarray
+    sampler: np.ndarray
+    values: np.ndarray
+    balancer: np.ndarray
+    target: np.ndarray
+    dispatch: np.ndarray
+    cache: np.ndarray
+    retry: np.ndarray
+    endpoint: np.ndarray
+    popularity: np.ndarray
+    cumulated: np.ndarray
+    guide: np.ndarray
+    source: np.ndarray
+    segment: np.ndarray
+    replay_at: np.ndarray
+    replay_endpoint: np.ndarray
+    replay_key: np.ndarray
+    replay_client: np.ndarray
+    depth: int
+    entry_count: int
+    key_count: int
+    endpoint_names: tuple[str, ...]
+    station_labels: tuple[StationLabel, ...]
+    balancer_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    cache_names: tuple[str, ...]
+    counter_names: tuple[tuple[str, str], ...]
+    tally_names: tuple[tuple[str, str], ...]
+    program_starts: dict[str, int]
+
+    def describe(self) -> str:
+        """Return the programs as text, one operation a line."""
+        from scalesim.ops import OPERATIONS
+
+        starts = {start: name for name, start in self.program_starts.items()}
+        lines = []
+        for pc, row in enumerate(self.code):
+            if pc in starts:
+                lines.append(f"{starts[pc]}:")
+            operands = f"a={row['a']} b={row['b']} c={row['c']} x={row['x']:g}"
+            lines.append(
+                f"  {pc:4d} {OPERATIONS[row['op']].name:9s} {operands} on_fail={row['on_fail']}"
+            )
+        return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Recording: what every engine returns, as arrays. Results are computed from it and nothing else.
+
+Everything is kept per bucket of time, so that totals of the measured window are sums over buckets
+and the series come for free. Memory depends on the number of buckets, stations and endpoints, not
+on the length of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from scalesim.errors import InternalError
+from scalesim.kernels.draws import BUCKETS
+from scalesim.ops import OUTCOMES
+from scalesim.plan import Plan
+
+__all__ = [
+    "CACHE_SERIES",
+    "FLOW_SERIES",
+    "STATION_SERIES",
+    "TALLY_SERIES",
+    "Recording",
+    "RunSpec",
+    "empty_arrays",
+]
+
+STATION_SERIES = np.dtype(
+    [
+        ("arrived", "i8"),
+        ("granted", "i8"),
+        ("rejected", "i8"),
+        ("served", "i8"),
+        ("deepest", "i8"),
+        ("waited", "f8"),
+        ("busy", "f8"),
+        ("depth", "f8"),
+    ]
+)
+"""Per bucket and station: counts, largest depth, summed wait [s], integrals over time [slot s]."""
+
+FLOW_SERIES = np.dtype([("count", "i8"), ("latency", "f8"), ("squared", "f8"), ("longest", "f8")])
+"""Per bucket, endpoint and outcome: requests that ended, sums of latency and of its square."""
+
+CACHE_SERIES = np.dtype([("hits", "i8"), ("misses", "i8"), ("evictions", "i8")])
+TALLY_SERIES = np.dtype([("count", "i8"), ("total", "f8"), ("longest", "f8")])
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """How long to run one trial and what to record.
+
+    Parameters
+    ----------
+    seed : int
+        Of this trial, 64 well-mixed bits.
+    boundaries : float array [buckets]
+        Ends of the buckets [s], increasing; the last is the duration.
+    warmup_buckets : int
+        How many buckets precede the measured window.
+    request_limit : int
+        Keep times of the first so many requests (0: none).
+    """
+
+    seed: int
+    boundaries: np.ndarray
+    warmup_buckets: int
+    request_limit: int = 0
+
+    @property
+    def duration(self) -> float:
+        """End of the run [s]."""
+        return float(self.boundaries[-1])
+
+    @property
+    def warmup(self) -> float:
+        """Start of the measured window [s]."""
+        return float(self.boundaries[self.warmup_buckets - 1]) if self.warmup_buckets else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One trial's outcome. Shapes: B buckets, S stations, E endpoints, O outcomes, C caches, ...
+
+    Parameters
+    ----------
+    station : STATION_SERIES array [B, S]
+    flow : FLOW_SERIES array [B, E, O]
+    arrived : int64 array [B, E]
+    latency_histogram : int64 array [E, O, BUCKETS]
+        Of the measured window; so are `wait_histogram` and `tally_histogram`.
+    completed_histogram : int64 array [B, BUCKETS]
+        Latency of completed requests, all endpoints.
+    wait_histogram : int64 array [S, BUCKETS]
+        Waits longer than zero.
+    cache : CACHE_SERIES array [B, C]
+    routed : int64 array [B, T]
+    counter : int64 array [B, K]
+    tally : TALLY_SERIES array [B, L]
+    tally_histogram : int64 array [L, BUCKETS]
+    requests : float64 array [N, 4] or None
+        Arrival time, end time (nan: in flight), endpoint, outcome of the first requests.
+    in_flight : int
+        Requests not ended at the end of the run.
+    events : int
+        Events processed.
+    ended_at : float [s]
+        Simulated time reached; less than the duration if the run was interrupted.
+    """
+
+    plan: Plan
+    spec: RunSpec
+    station: np.ndarray
+    flow: np.ndarray
+    arrived: np.ndarray
+    latency_histogram: np.ndarray
+    completed_histogram: np.ndarray
+    wait_histogram: np.ndarray
+    cache: np.ndarray
+    routed: np.ndarray
+    counter: np.ndarray
+    tally: np.ndarray
+    tally_histogram: np.ndarray
+    requests: np.ndarray | None
+    in_flight: int
+    strands: int
+    events: int
+    ended_at: float
+
+    @property
+    def partial(self) -> bool:
+        """Whether the run was stopped before its end."""
+        return self.ended_at < self.spec.duration
+
+    def check(self) -> None:
+        """Raise `InternalError` unless requests are conserved to the unit.
+
+        arrived = completed + rejected + timed out + failed + in flight
+        """
+        arrived = int(self.arrived.sum())
+        ended = self.flow["count"].sum(axis=(0, 1))
+        if arrived != int(ended.sum()) + self.in_flight:
+            parts = " + ".join(f"{n} {name}" for n, name in zip(ended, OUTCOMES, strict=True))
+            raise InternalError(
+                f"requests are not conserved: {arrived} arrived, {parts} + {self.in_flight} in "
+                "flight; please report this model"
+            )
+        entered = self.station["arrived"].sum(axis=0) - self.station["rejected"].sum(axis=0)
+        gone = self.station["served"].sum(axis=0)
+        if (entered < gone).any():
+            labels = self.plan.station_labels
+            broken = [labels[s] for s in np.flatnonzero(entered < gone)]
+            raise InternalError(f"stations served more than entered: {broken}")
+
+    def differences(self, other: Recording) -> Iterator[str]:
+        """Yield the names of the arrays in which two recordings differ by as much as a bit."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(mine, np.ndarray):
+                if mine.tobytes() != theirs.tobytes():
+                    yield each.name
+            elif each.name not in ("plan", "spec", "events") and mine != theirs:
+                yield f"{each.name}: {mine} and {theirs}"
+
+
+def empty_arrays(plan: Plan, spec: RunSpec) -> dict[str, np.ndarray]:
+    """Return zeroed arrays of the right shapes for an engine to fill."""
+    b, e, o = len(spec.boundaries), len(plan.endpoint), len(OUTCOMES)
+    s, t = len(plan.station), len(plan.target)
+    return {
+        "station": np.zeros((b, s), STATION_SERIES),
+        "flow": np.zeros((b, e, o), FLOW_SERIES),
+        "arrived": np.zeros((b, e), np.int64),
+        "latency_histogram": np.zeros((e, o, BUCKETS), np.int64),
+        "completed_histogram": np.zeros((b, BUCKETS), np.int64),
+        "wait_histogram": np.zeros((s, BUCKETS), np.int64),
+        "cache": np.zeros((b, len(plan.cache)), CACHE_SERIES),
+        "routed": np.zeros((b, t), np.int64),
+        "counter": np.zeros((b, len(plan.counter_names)), np.int64),
+        "tally": np.zeros((b, len(plan.tally_names)), TALLY_SERIES),
+        "tally_histogram": np.zeros((len(plan.tally_names), BUCKETS), np.int64),
+        "requests": np.full((spec.request_limit, 4), np.nan),
+    }
