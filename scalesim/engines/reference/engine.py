@@ -1,0 +1,278 @@
+"""Run a plan on SimPy: the trial, its arrivals, and the recording at the end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import simpy
+
+from scalesim import ops
+from scalesim.engines.base import (
+    CLIENT_SITE,
+    ENDPOINT_SITE,
+    GAP_SITE,
+    KEY_SITE,
+    THINK_SITE,
+    USER_TAG,
+    Progress,
+)
+from scalesim.engines.reference.clock import after, fire
+from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
+from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
+from scalesim.engines.reference.stations import make_station
+from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
+from scalesim.kernels.draws import bits, bucket, child_key, key_of, u01
+from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
+from scalesim.plan import Plan
+from scalesim.plan.tables import CLOSED, OPEN
+from scalesim.recording import Recording, RunSpec, empty_arrays
+
+__all__ = ["ReferenceEngine", "Trial"]
+
+
+class ReferenceEngine:
+    """Runs plans on SimPy, two orders of magnitude slower than the compiled engine."""
+
+    name = "reference"
+
+    def unsupported(self, plan: Plan) -> list[str]:
+        """Return why this engine can't run `plan`: it runs every plan."""
+        return []
+
+    def run(self, plan: Plan, spec: RunSpec, progress: Progress | None = None) -> Recording:
+        """Run one trial."""
+        trial = Trial(plan, spec)
+        return trial.run(progress)
+
+
+class Trial:
+    """One run: the plan's rows as objects, a SimPy environment, and what is being recorded."""
+
+    def __init__(self, plan: Plan, spec: RunSpec) -> None:
+        self.plan, self.spec, self.seed = plan, spec, spec.seed
+        self.env = simpy.Environment()
+        self.code = as_objects(plan.code)
+        self.sampler = as_objects(plan.sampler)
+        self.balancer = as_objects(plan.balancer)
+        self.target = as_objects(plan.target)
+        self.endpoint = as_objects(plan.endpoint)
+        self.retry = as_objects(plan.retry)
+        self.source = as_objects(plan.source)
+        self.segment = as_objects(plan.segment)
+        self.popularity = as_objects(plan.popularity)
+        self.dispatch = plan.dispatch.tolist()
+        self.values = plan.values.tolist()
+        self.edge, self.height = (table.tolist() for table in ziggurat_tables())
+        self.stations = [make_station(self.env, row) for row in plan.station]
+        self.caches = [CacheModel(row, self.seed) for row in as_objects(plan.cache)]
+        self.counter = [0] * len(plan.counter_names)
+        self.out = empty_arrays(plan, spec)
+        self.bucket = 0
+        self.requests_begun = self.in_flight = self.strands = self.events = 0
+
+    # The loop -----------------------------------------------------------------------------
+
+    def run(self, progress: Progress | None) -> Recording:
+        """Run to the end of the last bucket, or until `progress` says stop."""
+        if self.source[0].kind == CLOSED:
+            for user in range(self.source[0].users):
+                self.env.process(self.user(user))
+        else:
+            self.env.process(self.arrivals())
+        stopped = False
+        for self.bucket, boundary in enumerate(self.spec.boundaries.tolist()):
+            while self.env.peek() < boundary and not stopped:
+                self.env.step()
+                self.events += 1
+                if progress is not None and self.events % 10_000 == 0:
+                    stopped = progress(self.env.now)
+            self.close_bucket(self.env.now if stopped else boundary)
+            if stopped:
+                break
+            if self.bucket + 1 == self.spec.warmup_buckets:
+                self.forget_warmup()
+        return self.recording(self.env.now if stopped else self.spec.duration)
+
+    def execute(self, strand: Strand) -> Waits:
+        """Run a strand's program, operation by operation, to its end."""
+        while True:
+            row = self.code[strand.frame.pc]
+            if row.op == ops.RETURN and not strand.calls:
+                break
+            yield from OPERATION_OF[row.op](self, strand, row)
+            if row.op == ops.END:
+                break
+        self.strands -= 1
+        if strand.reply is not None:
+            strand.reply.give(strand.status)
+        elif strand.parent is not None:
+            parent = strand.parent
+            parent.branches -= 1
+            if parent.joined == ops.COMPLETED:
+                parent.joined = strand.status
+            if parent.branches == 0 and parent.joining is not None:
+                fire(parent.joining)
+
+    def spawn(
+        self,
+        strand: Strand,
+        frame: Frame,
+        *,
+        reply: Reply | None = None,
+        parent: Strand | None = None,
+    ) -> None:
+        """Start a strand on behalf of `strand`'s request."""
+        child = Strand(frame, strand.item, strand.client, strand.endpoint, self.env.now)
+        child.reply, child.parent = reply, parent
+        self.strands += 1
+        self.env.process(self.execute(child))
+
+    def draw(self, which: int, key: int, site: int) -> float:
+        """Return a draw from sampler `which`."""
+        row = self.sampler[which]
+        value: float = sample(row, self.values, self.edge, self.height, self.seed, key, site)
+        return value
+
+    # Requests -----------------------------------------------------------------------------
+
+    def arrivals(self) -> Waits:
+        """Let open or recorded requests arrive."""
+        recorded = self.plan.replay_at.tolist()
+        while True:
+            number = self.requests_begun
+            if self.source[0].kind == OPEN:
+                work = 1.0
+                if self.source[0].random:
+                    word = bits(self.seed, key_of(number), GAP_SITE, 0)
+                    work = standard_exponential(self.edge, self.height, word)
+                gap = next_gap(self.source, self.segment, self.env.now, work)
+            elif number < len(recorded):
+                gap = recorded[number] - self.env.now
+            else:
+                gap = math.inf
+            if gap == math.inf:
+                return
+            yield after(self.env, gap, ops.ARRIVAL)
+            strand = self.begin_request(key_of(number))
+            self.strands += 1
+            self.env.process(self.execute(strand))
+
+    def user(self, user: int) -> Waits:
+        """Let a closed user think, send a request, wait for its end, again and again."""
+        turn = 0
+        self.strands += 1
+        while True:
+            key = child_key(key_of(user), USER_TAG, turn)
+            think = self.draw(self.source[0].think, key, THINK_SITE)
+            yield after(self.env, think, ops.ARRIVAL)
+            yield from self.execute(self.begin_request(key))
+            self.strands += 1  # the user is back, thinking
+            turn += 1
+
+    def begin_request(self, key: int) -> Strand:
+        """Return the strand of a new request: what it asks for, which key, from which client."""
+        number = self.requests_begun
+        self.requests_begun += 1
+        plan, e, item, client = self.plan, -1, -1, -1
+        if number < len(plan.replay_at):
+            e = int(plan.replay_endpoint[number])
+            item, client = int(plan.replay_key[number]), int(plan.replay_client[number])
+        if e < 0:
+            e = 0
+            if len(self.endpoint) > 1:
+                e = draw_endpoint(self.endpoint, u01(self.seed, key, ENDPOINT_SITE, 0))
+        tables = (self.popularity, plan.cumulated, plan.guide)
+        if item < 0:
+            item = draw_popularity(*tables, 0, self.seed, key, KEY_SITE)
+        if client < 0:
+            client = draw_popularity(*tables, 1, self.seed, key, CLIENT_SITE)
+        now = self.env.now
+        strand = Strand(Frame(self.endpoint[e].start, 0, key), item, client, e, now)
+        strand.request = number
+        self.in_flight += 1
+        self.out["arrived"][self.bucket, e] += 1
+        if number < len(self.out["requests"]):
+            self.out["requests"][number, 0] = now
+            self.out["requests"][number, 2] = e
+        return strand
+
+    def end_request(self, strand: Strand) -> None:
+        """Record the latency of a request that is over."""
+        now, e, outcome = self.env.now, strand.endpoint, strand.status
+        latency = now - strand.started
+        self.in_flight -= 1
+        flow = self.out["flow"][self.bucket, e, outcome]
+        flow["count"] += 1
+        flow["latency"] += latency
+        flow["squared"] += latency * latency
+        flow["longest"] = max(flow["longest"], latency)
+        place = bucket(latency)
+        self.out["latency_histogram"][e, outcome, place] += 1
+        if outcome == ops.COMPLETED:
+            self.out["completed_histogram"][self.bucket, place] += 1
+        if strand.request < len(self.out["requests"]):
+            self.out["requests"][strand.request, 1] = now
+            self.out["requests"][strand.request, 3] = outcome
+
+    def record(self, tally: int, time: float) -> None:
+        """Record a duration in a tally."""
+        row = self.out["tally"][self.bucket, tally]
+        row["count"] += 1
+        row["total"] += time
+        row["longest"] = max(row["longest"], time)
+        self.out["tally_histogram"][tally, bucket(time)] += 1
+
+    # Recording ----------------------------------------------------------------------------
+
+    def close_bucket(self, end: float) -> None:
+        """Move what was counted since the last bucket's end into the series."""
+        for s, station in enumerate(self.stations):
+            station.advance(end)
+            self.out["station"][self.bucket, s] = (
+                station.arrived,
+                station.granted,
+                station.rejected,
+                station.served,
+                station.deepest,
+                station.waited,
+                station.busy_area,
+                station.depth_area,
+            )
+            station.reset()
+        for c, cache in enumerate(self.caches):
+            row = cache.row[0]
+            self.out["cache"][self.bucket, c] = (row.hits, row.misses, row.evictions)
+            row.hits = row.misses = row.evictions = 0
+        for t, target in enumerate(self.target):
+            self.out["routed"][self.bucket, t] = target.routed
+            target.routed = 0
+        self.out["counter"][self.bucket] = self.counter
+        self.counter = [0] * len(self.counter)
+
+    def forget_warmup(self) -> None:
+        """Empty the histograms: they are of the measured window."""
+        for name in ("latency_histogram", "tally_histogram"):
+            self.out[name].fill(0)
+        for station in self.stations:
+            station.wait_histogram = [0] * len(station.wait_histogram)
+
+    def recording(self, ended_at: float) -> Recording:
+        """Return the recording."""
+        for s, station in enumerate(self.stations):
+            self.out["wait_histogram"][s] = np.asarray(station.wait_histogram)
+        arrays: dict[str, Any] = dict(self.out)
+        if not self.spec.request_limit:
+            arrays["requests"] = None
+        recording = Recording(
+            plan=self.plan,
+            spec=self.spec,
+            **arrays,
+            in_flight=self.in_flight,
+            strands=self.strands,
+            events=self.events,
+            ended_at=ended_at,
+        )
+        recording.check()
+        return recording

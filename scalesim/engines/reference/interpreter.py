@@ -1,0 +1,302 @@
+"""The operations as generators: each takes a strand and a row of the program, in the order of
+`scalesim.ops.OPERATIONS`, and yields the SimPy events it waits for.
+
+Every operation leaves ``strand.frame.pc`` at what comes next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import simpy
+
+from scalesim import ops
+from scalesim.engines.reference.clock import after
+from scalesim.engines.reference.model import Frame, Reply, Strand
+from scalesim.kernels.draws import child_key, u01
+from scalesim.kernels.sampling import backoff_delay
+from scalesim.policies.load_balancing import balancing_functions
+from scalesim.policies.sharding import sharding_functions
+
+if TYPE_CHECKING:
+    from scalesim.engines.reference.engine import Trial
+
+__all__ = ["OPERATION_OF", "Waits"]
+
+Waits = Generator[simpy.Event, Any, None]
+
+_choose = balancing_functions()
+_shard_of = sharding_functions()
+
+
+def _next(strand: Strand) -> None:
+    strand.frame.pc += 1
+
+
+def _fail(strand: Strand, row: Any, status: int) -> None:
+    strand.status = status
+    strand.frame.pc = row.on_fail
+
+
+def acquire(trial: Trial, strand: Strand, row: Any) -> Waits:
+    station = trial.stations[row.a + strand.frame.instance]
+    if not station.try_acquire():
+        granted = station.wait()
+        if granted is None:
+            return _fail(strand, row, ops.REJECTED)
+        yield granted
+    _next(strand)
+
+
+def release(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.stations[row.a + strand.frame.instance].release()
+    _next(strand)
+    yield from ()
+
+
+def serve(trial: Trial, strand: Strand, row: Any) -> Waits:
+    time = trial.draw(row.b, strand.frame.key, row.site)
+    yield from _served(trial, strand, row, time)
+
+
+def _served(trial: Trial, strand: Strand, row: Any, time: float) -> Waits:
+    station = trial.stations[row.a + strand.frame.instance]
+    done = station.serve(time)
+    if done is None:
+        return _fail(strand, row, ops.REJECTED)
+    yield done
+    station.release()
+    _next(strand)
+
+
+def share(trial: Trial, strand: Strand, row: Any) -> Waits:
+    demand = trial.draw(row.b, strand.frame.key, row.site)
+    yield trial.stations[row.a + strand.frame.instance].share(demand)
+    _next(strand)
+
+
+def delay(trial: Trial, strand: Strand, row: Any) -> Waits:
+    time = trial.draw(row.b, strand.frame.key, row.site)
+    if time > 0.0:
+        yield after(trial.env, time, ops.DEPARTURE)
+    _next(strand)
+
+
+def transfer(trial: Trial, strand: Strand, row: Any) -> Waits:
+    which = row.b
+    if which < 0:
+        endpoint = trial.endpoint[strand.endpoint]
+        which = endpoint.response if row.c else endpoint.request
+    time = trial.draw(which, strand.frame.key, row.site) * row.x
+    yield from _served(trial, strand, row, time)
+
+
+def reserve(trial: Trial, strand: Strand, row: Any) -> Waits:
+    if trial.stations[row.a + strand.frame.instance].reserve(row.b):
+        _next(strand)
+    else:
+        _fail(strand, row, ops.FAILED)
+    yield from ()
+
+
+def unreserve(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.stations[row.a + strand.frame.instance].unreserve(row.b)
+    _next(strand)
+    yield from ()
+
+
+def _call(strand: Strand, program: int, instance: int, tag: int) -> None:
+    strand.calls.append(strand.frame)
+    strand.frame = Frame(program, instance, child_key(strand.frame.key, tag, 0))
+
+
+def call(trial: Trial, strand: Strand, row: Any) -> Waits:
+    _call(strand, row.a, row.b, row.tag)
+    yield from ()
+
+
+def returns(trial: Trial, strand: Strand, row: Any) -> Waits:
+    """Back to the call; a strand's outermost program ends in `Trial.execute`."""
+    strand.frame = strand.calls.pop()
+    if strand.status == ops.COMPLETED:
+        _next(strand)
+    else:
+        strand.frame.pc = trial.code[strand.frame.pc].on_fail
+    yield from ()
+
+
+def route(trial: Trial, strand: Strand, row: Any) -> Waits:
+    b = row.a + (strand.frame.instance if row.b else 0)
+    choose = _choose[trial.balancer[b].policy]
+    t = choose(trial.balancer, trial.target, b, trial.seed, strand.frame.key, strand.client)
+    trial.target[t].in_flight += 1
+    trial.target[t].routed += 1
+    strand.frame.instance = t
+    _next(strand)
+    yield from ()
+
+
+def dispatch(trial: Trial, strand: Strand, row: Any) -> Waits:
+    target = trial.target[strand.frame.instance]
+    program = trial.dispatch[target.first_program + row.b]
+    _call(strand, program, target.instance, row.tag)
+    yield from ()
+
+
+def settle(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.target[strand.frame.instance].in_flight -= 1
+    _next(strand)
+    yield from ()
+
+
+def pick(trial: Trial, strand: Strand, row: Any) -> Waits:
+    value = strand.client if row.c else strand.item
+    strand.frame.instance = _shard_of[int(row.x)](value, row.a) * row.b
+    _next(strand)
+    yield from ()
+
+
+def lookup(trial: Trial, strand: Strand, row: Any) -> Waits:
+    hit = trial.caches[row.a].lookup(strand.item, trial.env.now)
+    strand.frame.pc = strand.frame.pc + 1 if hit else row.b
+    yield from ()
+
+
+def fill(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.caches[row.a].fill(strand.item, strand.frame.key, trial.env.now)
+    _next(strand)
+    yield from ()
+
+
+def drop(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.caches[row.a].drop(strand.item)
+    _next(strand)
+    yield from ()
+
+
+def chance(trial: Trial, strand: Strand, row: Any) -> Waits:
+    cache = trial.caches[row.a].row[0]
+    if u01(trial.seed, strand.frame.key, row.site, 0) < row.x:
+        cache.hits += 1
+        _next(strand)
+    else:
+        cache.misses += 1
+        strand.frame.pc = row.b
+    yield from ()
+
+
+def attempt(trial: Trial, strand: Strand, row: Any) -> Waits:
+    frame = strand.frame
+    key = child_key(frame.key, row.tag, frame.attempt)
+    reply = Reply(simpy.Event(trial.env))
+    if row.x < math.inf:
+        timer = after(trial.env, row.x, ops.TIMER)
+        assert timer.callbacks is not None
+        timer.callbacks.append(lambda _: reply.give(ops.TIMED_OUT))
+    trial.spawn(strand, Frame(row.a, row.b, key), reply=reply)
+    status = yield reply.event
+    if status == ops.COMPLETED:
+        frame.attempt = 0
+        _next(strand)
+    else:
+        _fail(strand, row, status)
+
+
+def retry(trial: Trial, strand: Strand, row: Any) -> Waits:
+    rule, frame = trial.retry[row.a], strand.frame
+    number = frame.attempt + 1
+    if number >= rule.attempts:
+        frame.attempt = 0
+        frame.pc = row.on_fail
+        return
+    frame.attempt = number
+    strand.status = ops.COMPLETED
+    wait = backoff_delay(rule, number)
+    if rule.jitter:
+        u = u01(trial.seed, frame.key, row.site, number)
+        wait *= u if rule.jitter == 1 else 0.5 + 0.5 * u
+    if wait > 0.0:
+        yield after(trial.env, wait, ops.TIMER)
+    frame.pc = row.b
+
+
+def fork(trial: Trial, strand: Strand, row: Any) -> Waits:
+    key = child_key(strand.frame.key, row.tag, 0)
+    strand.branches += 1
+    trial.spawn(strand, Frame(row.a, strand.frame.instance, key), parent=strand)
+    _next(strand)
+    yield from ()
+
+
+def join(trial: Trial, strand: Strand, row: Any) -> Waits:
+    if strand.branches:
+        strand.joining = simpy.Event(trial.env)
+        yield strand.joining
+        strand.joining = None
+    if strand.joined == ops.COMPLETED:
+        _next(strand)
+    else:
+        status, strand.joined = strand.joined, ops.COMPLETED
+        _fail(strand, row, status)
+
+
+def spawn(trial: Trial, strand: Strand, row: Any) -> Waits:
+    key = child_key(strand.frame.key, row.tag, row.b)
+    trial.spawn(strand, Frame(row.a, strand.frame.instance + row.b, key))
+    _next(strand)
+    yield from ()
+
+
+def record(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.record(row.a, trial.env.now - strand.started)
+    _next(strand)
+    yield from ()
+
+
+def count(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.counter[row.a] += 1
+    _next(strand)
+    yield from ()
+
+
+def jump(trial: Trial, strand: Strand, row: Any) -> Waits:
+    strand.frame.pc = row.a
+    yield from ()
+
+
+def end(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.end_request(strand)
+    yield from ()
+
+
+OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
+    acquire,
+    release,
+    serve,
+    share,
+    delay,
+    transfer,
+    reserve,
+    unreserve,
+    call,
+    returns,
+    route,
+    dispatch,
+    settle,
+    pick,
+    lookup,
+    fill,
+    drop,
+    chance,
+    attempt,
+    retry,
+    fork,
+    join,
+    spawn,
+    record,
+    count,
+    jump,
+    end,
+)

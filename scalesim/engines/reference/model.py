@@ -1,0 +1,119 @@
+"""What the reference engine keeps: rows as objects, strands, caches as dictionaries, counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import simpy
+
+from scalesim.engines.reference.clock import fire
+from scalesim.ops import COMPLETED
+from scalesim.policies.eviction import EVICTION, push_head, unlink
+
+__all__ = ["CacheModel", "Frame", "Reply", "Strand", "as_objects"]
+
+
+def as_objects(table: np.ndarray) -> list[Any]:
+    """Return the rows of a structured array as objects with plain Python values."""
+    names = table.dtype.names or ()
+    return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in table.tolist()]
+
+
+@dataclass
+class Frame:
+    """The registers of one running program."""
+
+    pc: int
+    instance: int
+    key: int
+    attempt: int = 0
+
+
+@dataclass(eq=False)
+class Reply:
+    """What a caller with a time-out waits for: the first of answer and timer counts."""
+
+    event: simpy.Event
+    given: bool = False
+
+    def give(self, status: int) -> None:
+        """Answer with `status`, unless there was an answer before."""
+        if not self.given:
+            self.given = True
+            fire(self.event, status)
+
+
+@dataclass(eq=False)
+class Strand:
+    """One thread of control."""
+
+    frame: Frame
+    item: int
+    client: int
+    endpoint: int
+    started: float
+    calls: list[Frame] = field(default_factory=list)
+    status: int = COMPLETED
+    reply: Reply | None = None
+    parent: Strand | None = None
+    branches: int = 0
+    joined: int = COMPLETED
+    joining: simpy.Event | None = None
+    request: int = -1
+
+
+class CacheModel:
+    """A cache: which keys are where is a dictionary here; the list of entries is the policy's."""
+
+    def __init__(self, row: Any, seed: int) -> None:
+        row.first = 0
+        self.row = [row]
+        self.seed = seed
+        self.place: dict[int, int] = {}
+        self.spare: list[int] = []
+        self.entry: list[Any] = []
+        self.policy = list(EVICTION.members.values())[row.eviction]
+
+    def lookup(self, item: int, now: float) -> bool:
+        """Whether the key is present and fresh; counts and touches."""
+        e = self.place.get(item, -1)
+        if e >= 0 and now < self.entry[e].expires:
+            self.row[0].hits += 1
+            self.policy.touched(self.row, self.entry, 0, e)  # type: ignore[attr-defined]
+            return True
+        self.row[0].misses += 1
+        return False
+
+    def fill(self, item: int, key: int, now: float) -> None:
+        """Store the key. A fresh one is touched, an expired one counts as new."""
+        row, entry = self.row, self.entry
+        e = self.place.get(item, -1)
+        if e >= 0 and now < entry[e].expires:
+            self.policy.touched(row, entry, 0, e)  # type: ignore[attr-defined]
+        else:
+            if e >= 0:
+                unlink(row, entry, 0, e)
+            elif self.spare:
+                e = self.spare.pop()
+            elif len(entry) < row[0].capacity:
+                e = len(entry)
+                entry.append(SimpleNamespace(newer=-1, older=-1, key=-1, expires=0.0))
+            else:
+                e = self.policy.victim(row, entry, 0, self.seed, key)  # type: ignore[attr-defined]
+                unlink(row, entry, 0, e)
+                del self.place[entry[e].key]
+                row[0].evictions += 1
+            push_head(row, entry, 0, e)
+            entry[e].key = item
+            self.place[item] = e
+        entry[e].expires = now + row[0].ttl
+
+    def drop(self, item: int) -> None:
+        """Remove the key if present."""
+        e = self.place.pop(item, -1)
+        if e >= 0:
+            unlink(self.row, self.entry, 0, e)
+            self.spare.append(e)

@@ -1,0 +1,63 @@
+"""The bottleneck: which resource limits throughput, and the numbers that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Bottleneck"]
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """The resource with the highest utilization, taken at its busiest instance.
+
+    Parameters
+    ----------
+    component, resource : str
+    instance : int
+    utilization : float [ratio]
+    wait_mean : float [s]
+        Mean wait of those who asked for it.
+    queue_depth : float [requests]
+    wait_share : float [ratio]
+        Summed wait for this resource, all instances / summed latency of all requests.
+    rejected : int
+        Requests turned away there.
+    caused_by : str
+        For slots that are held while waiting for others: what they wait for. Else empty.
+    """
+
+    component: str
+    resource: str
+    instance: int
+    utilization: float
+    wait_mean: float
+    queue_depth: float
+    wait_share: float
+    rejected: int
+    caused_by: str = ""
+
+    def __str__(self) -> str:
+        words = RESOURCE_WORDS.get(self.resource, self.resource)
+        text = (
+            f"{words} of {self.component} ({self.utilization:.0%} busy, "
+            f"{self.queue_depth:.2g} waiting, mean wait {self.wait_mean * 1e3:.3g} ms"
+        )
+        if self.rejected:
+            text += f", {self.rejected} rejected"
+        return text + ")" + (f", held while waiting for {self.caused_by}" if self.caused_by else "")
+
+
+RESOURCE_WORDS = {
+    "cpu": "the processors",
+    "workers": "the workers",
+    "memory": "the memory",
+    "network_in": "the inward network",
+    "network_out": "the outward network",
+    "disk": "the disk",
+    "connections": "the connections",
+    "consumers": "the consumers",
+    "room": "the room for messages",
+    "apply": "the applying of writes",
+    "slots": "the slots",
+}

@@ -1,0 +1,269 @@
+"""Tables and text of results: pandas frames with units in the column names, summaries, HTML."""
+
+from __future__ import annotations
+
+import html as _html
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scalesim.ops import OUTCOMES
+from scalesim.plan.tables import AMOUNT
+from scalesim.results.latency import histogram_quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scalesim.results.results import Results
+
+__all__ = ["as_dict", "attempts", "components", "html", "requests", "resources", "series", "summary"]
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+def requests(results: Results) -> pd.DataFrame:
+    """Return one row for each endpoint and outcome that occurred."""
+    import pandas as pd
+
+    rows = []
+    for endpoint in results.plan.endpoint_names:
+        for outcome in OUTCOMES:
+            latency = results.latency_of(endpoint, outcome)
+            if latency.count or outcome == "completed":
+                rows.append(
+                    {
+                        "endpoint": endpoint,
+                        "outcome": outcome,
+                        "requests": latency.count,
+                        "rate_rps": latency.count / results.measured_time
+                        if results.measured_time
+                        else math.nan,
+                        "latency_mean_s": latency.mean,
+                        **{f"latency_{q}_s": latency.quantile(p) for q, p in _QUANTILES.items()},
+                        "latency_max_s": latency.longest if latency.count else math.nan,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def resources(results: Results, instances: bool) -> pd.DataFrame:
+    """Return one row for each resource, averaged over its instances, or for each instance."""
+    import pandas as pd
+
+    time, groups = results.measured_time, {}  # type: ignore[var-annotated]
+    for s, label in enumerate(results.plan.station_labels):
+        key = (label.component, label.resource, label.instance if instances else -1)
+        groups.setdefault(key, []).append(s)
+    rows = []
+    for (component, resource, instance), members in groups.items():
+        used = results.utilization[members]
+        totals = {
+            name: results.station[name][members].sum()
+            for name in ("arrived", "granted", "rejected", "served", "waited", "depth")
+        }
+        amount = results.plan.station["kind"][members[0]] == AMOUNT
+        row = {
+            "component": component,
+            "resource": resource,
+            **({"instance": instance} if instances else {"instances": len(members)}),
+            "utilization_ratio": float(used.mean()),
+            "utilization_busiest_ratio": float(used.max()),
+            "queue_depth_mean": float(totals["depth"] / time) if time else math.nan,
+            "queue_depth_max": int(results.station["deepest"][members].max()),
+            "wait_mean_s": float(totals["waited"] / totals["granted"])
+            if totals["granted"] and not amount
+            else math.nan,
+            "arrivals": int(totals["arrived"]),
+            "rejected": int(totals["rejected"]),
+            "served": int(totals["served"]),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _component_rows(results: Results) -> list[dict[str, Any]]:
+    """Return what is measured per component beside its resources: (component, metric, value)."""
+    plan, rows = results.plan, []
+
+    def add(component: str, metric: str, value: float) -> None:
+        rows.append({"component": component, "metric": metric, "value": value})
+
+    cache = results.pooled("cache")
+    for c, name in enumerate(plan.cache_names):
+        lookups = int(cache["hits"][c] + cache["misses"][c])
+        add(name, "hit_ratio", float(cache["hits"][c] / lookups) if lookups else math.nan)
+        add(name, "lookups", lookups)
+        add(name, "evictions", int(cache["evictions"][c]))
+    tally = results.pooled("tally")
+    for k, (name, metric) in enumerate(plan.tally_names):
+        histogram = np.sum([each.tally_histogram[k] for each in results.recordings], axis=0)
+        count = int(tally["count"][k])
+        add(name, f"{metric}_count", count)
+        add(name, f"{metric}_mean_s", float(tally["total"][k] / count) if count else math.nan)
+        add(name, f"{metric}_p99_s", histogram_quantile(histogram, 0.99))
+        add(name, f"{metric}_max_s", float(tally["longest"][k]) if count else math.nan)
+    counter = results.pooled("counter")
+    values = {key: int(n) for key, n in zip(plan.counter_names, counter, strict=True)}
+    for (name, metric), value in values.items():
+        if metric.endswith(".attempts"):
+            calls = values[name, metric.removesuffix("attempts") + "calls"]
+            label = metric.removesuffix(".attempts")
+            add(name, f"retry_amplification[{label}]", value / calls if calls else math.nan)
+        elif not metric.endswith(".calls"):
+            add(name, metric, value)
+    for name, part in results.topology.components.items():
+        shards = getattr(part, "shards", 1)
+        if shards > 1:
+            add(name, "shard_skew", _shard_skew(results, name, shards))
+    return rows
+
+
+def _shard_skew(results: Results, name: str, shards: int) -> float:
+    """Return the busiest shard's query rate over the mean shard's."""
+    labels = results.plan.station_labels
+    members = [
+        s for s, x in enumerate(labels) if x.component == name and x.resource == "connections"
+    ]
+    arrived = results.station["arrived"][members].reshape(shards, -1).sum(axis=1)
+    return float(arrived.max() / arrived.mean()) if arrived.sum() else math.nan
+
+
+def components(results: Results) -> pd.DataFrame:
+    """Return the component metrics as a long table."""
+    import pandas as pd
+
+    return pd.DataFrame(_component_rows(results), columns=["component", "metric", "value"])
+
+
+def series(results: Results) -> pd.DataFrame:
+    """Return the first trial bucket by bucket, warm-up included and marked."""
+    import pandas as pd
+
+    recording = results.recordings[0]
+    ends = np.minimum(recording.spec.boundaries, recording.ended_at)
+    starts = np.concatenate([[0.0], recording.spec.boundaries[:-1]])
+    width = ends - starts
+    keep = width > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        flow, completed = recording.flow, recording.flow[:, :, 0]
+        ended = flow["count"].sum(axis=(1, 2))
+        frame = {
+            "start_s": starts,
+            "end_s": ends,
+            "warmup": np.arange(len(ends)) < recording.spec.warmup_buckets,
+            "arrival_rate_rps": recording.arrived.sum(axis=1) / width,
+            "throughput_rps": completed["count"].sum(axis=1) / width,
+            "error_ratio": 1 - completed["count"].sum(axis=1) / ended,
+            "latency_mean_s": completed["latency"].sum(axis=1) / completed["count"].sum(axis=1),
+            "latency_p50_s": [histogram_quantile(h, 0.5) for h in recording.completed_histogram],
+            "latency_p99_s": [histogram_quantile(h, 0.99) for h in recording.completed_histogram],
+        }
+        slots = results.plan.station["slots"]
+        groups: dict[str, list[int]] = {}
+        for s, label in enumerate(results.plan.station_labels):
+            groups.setdefault(f"{label.component}.{label.resource}", []).append(s)
+        for name, members in groups.items():
+            busy = recording.station["busy"][:, members].sum(axis=1)
+            depth = recording.station["depth"][:, members].sum(axis=1)
+            frame[f"{name}.utilization_ratio"] = busy / (slots[members].sum() * width)
+            frame[f"{name}.queue_depth"] = depth / width
+    return pd.DataFrame(frame)[keep].reset_index(drop=True)
+
+
+def attempts(results: Results) -> pd.DataFrame:
+    """Return recorded requests one by one."""
+    import pandas as pd
+
+    frames = []
+    for trial, recording in enumerate(results.recordings):
+        if recording.requests is None:
+            continue
+        rows = recording.requests[~np.isnan(recording.requests[:, 0])]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "trial": trial,
+                    "arrived_at_s": rows[:, 0],
+                    "ended_at_s": rows[:, 1],
+                    "latency_s": rows[:, 1] - rows[:, 0],
+                    "endpoint": [results.plan.endpoint_names[int(e)] for e in rows[:, 2]],
+                    "outcome": [
+                        "in_flight" if math.isnan(o) else OUTCOMES[int(o)] for o in rows[:, 3]
+                    ],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def summary(results: Results) -> str:
+    """Return the main figures in a few lines."""
+    latency, spec = results.latency, results.recordings[0].spec
+    lines = [*results.notices]
+    if results.partial:
+        lines.append("PARTIAL: the run was interrupted; the figures are of the part that was run")
+    lines += [
+        f"measured {spec.duration - spec.warmup:g} s after {spec.warmup:g} s of warm-up, "
+        f"{results.trials} trial{'s' if results.trials > 1 else ''}, {results.engine} engine",
+        f"arrived {results.arrival_rate:,.4g}/s, completed {results.throughput:,.4g}/s, "
+        f"error ratio {results.error_ratio:.3%}",
+        f"latency of completed requests: mean {_ms(latency.mean)}, p50 {_ms(latency.quantile(0.5))}, "
+        f"p90 {_ms(latency.quantile(0.9))}, p99 {_ms(latency.quantile(0.99))}",
+        f"bottleneck: {results.bottleneck}",
+    ]
+    return "\n".join(lines)
+
+
+def _ms(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value * 1e3:,.4g} ms"
+
+
+def html(results: Results) -> str:
+    """Return the summary and the main tables as HTML for a notebook."""
+    text = _html.escape(summary(results))
+    parts = [f"<pre>{text}</pre>"]
+    for frame in (requests(results), resources(results, False)):
+        parts.append(frame.to_html(index=False, float_format=lambda x: f"{x:.4g}", border=0))
+    return "".join(parts)
+
+
+def as_dict(results: Results) -> dict[str, Any]:
+    """Return the main figures as plain data; nan becomes None."""
+    latency = results.latency
+    bottleneck = results.bottleneck
+    data = {
+        "engine": results.engine,
+        "trials": results.trials,
+        "partial": results.partial,
+        "notices": list(results.notices),
+        "measured_s": results.measured_time,
+        "arrival_rate_rps": results.arrival_rate,
+        "throughput_rps": results.throughput,
+        "error_ratio": results.error_ratio,
+        "requests": results.counts,
+        "latency_mean_s": latency.mean,
+        **{f"latency_{q}_s": latency.quantile(p) for q, p in _QUANTILES.items()},
+        "bottleneck": {
+            "component": bottleneck.component,
+            "resource": bottleneck.resource,
+            "utilization_ratio": bottleneck.utilization,
+            "queue_depth_mean": bottleneck.queue_depth,
+            "wait_mean_s": bottleneck.wait_mean,
+            "wait_share_ratio": bottleneck.wait_share,
+        },
+        "endpoints": requests(results).to_dict("records"),
+        "resources": resources(results, False).to_dict("records"),
+        "components": _component_rows(results),
+    }
+    return {key: _plain(value) for key, value in data.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

@@ -1,0 +1,283 @@
+"""The one entry point: ``simulate(topology, traffic, ...) -> Results``.
+
+It checks the arguments, lowers the model to a plan, lets an engine run the trials, and hands the
+recordings to `Results`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from scalesim.engines.base import Engine, Progress
+from scalesim.errors import InvalidInput, Problem, UnsupportedByEngine, nearest
+from scalesim.kernels.draws import GOLDEN, MASK, mix
+from scalesim.plan import Plan, build_plan
+from scalesim.recording import Recording, RunSpec
+from scalesim.results import Results
+from scalesim.topology import Topology
+from scalesim.traffic import AnyTraffic
+
+__all__ = ["ENGINES", "simulate", "trial_seed", "warm_up_engine"]
+
+ENGINES = ("compiled", "reference")
+_WARMUP_BUCKETS, _MEASURED_BUCKETS = 10, 60
+
+
+def simulate(
+    topology: Topology,
+    traffic: AnyTraffic,
+    *,
+    duration: float,
+    warmup: float | None = None,
+    trials: int = 1,
+    seed: int = 1,
+    engine: str = "compiled",
+    record_requests: int = 0,
+    progress: bool | None = None,
+) -> Results:
+    """Simulate `topology` under `traffic` and return what happened.
+
+    Parameters
+    ----------
+    topology : Topology
+    traffic : Traffic, ClosedTraffic or ReplayTraffic
+    duration : float [s, > 0]
+        Simulated time.
+    warmup : float, optional [s, 0 <= warmup < duration]
+        Time before measuring starts; a tenth of the duration if not given.
+    trials : int [1 .. 10000]
+        Independent runs with other seeds, in threads.
+    seed : int [>= 0]
+        The same seed gives the same numbers, and two models the same luck.
+    engine : {"compiled", "reference"}
+        If the compiled engine lacks something the model needs, the reference engine runs and the
+        results say so.
+    record_requests : int [>= 0]
+        Keep times and outcome of each trial's first so many requests.
+    progress : bool, optional
+        Show a progress bar; by default for long runs in a terminal or notebook. Ctrl-C stops the
+        run, and what was computed is returned, marked partial.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    InvalidModel
+        The traffic does not fit the topology.
+    InvalidInput
+        An argument is out of range.
+
+    Examples
+    --------
+    >>> import scalesim as ss
+    >>> server = ss.Service("server", endpoints={"get": [ss.compute(ss.ms(5))]})
+    >>> results = ss.simulate(ss.Topology(server, entry="server"), ss.Traffic(100.0), duration=60)
+    >>> round(results.throughput)
+    100
+    """
+    warmup = duration / 10 if warmup is None and isinstance(duration, (int, float)) else warmup
+    _check_arguments(topology, traffic, duration, warmup, trials, seed, engine, record_requests)
+    assert warmup is not None
+    plan = build_plan(topology, traffic)
+    runner, notices = _engine_for(plan, engine)
+    warm = _WARMUP_BUCKETS if warmup > 0 else 0
+    boundaries = np.concatenate(
+        [
+            np.linspace(0, warmup, warm + 1)[1:],
+            np.linspace(warmup, duration, _MEASURED_BUCKETS + 1)[1:],
+        ]
+    )
+    specs = [
+        RunSpec(trial_seed(seed, trial), boundaries, warm, record_requests)
+        for trial in range(trials)
+    ]
+    recordings = _run_all(runner, plan, specs, progress)
+    return Results(topology, traffic, recordings, runner.name, notices)
+
+
+def trial_seed(seed: int, trial: int) -> int:
+    """Return the 64 well-mixed bits that seed one trial."""
+    return mix((mix((seed * GOLDEN) & MASK) + (trial + 1) * GOLDEN) & MASK)
+
+
+def warm_up_engine() -> bool:
+    """Compile the compiled engine if this machine has not; return whether it had to."""
+    from scalesim.engines.compiled import kernel
+
+    cached = kernel.kernel_is_cached()
+    _announce_compilation()
+    _ENGINE_READY.clear()
+    from scalesim.components import Service, compute
+    from scalesim.traffic import Traffic
+
+    tiny = Topology(Service("warm", endpoints={"up": [compute(0.001)]}), entry="warm")
+    plan = build_plan(tiny, Traffic(rate=1.0))
+    _make("compiled").run(plan, RunSpec(1, np.asarray([1.0]), 0))
+    kernel.mark_cached()
+    return not cached
+
+
+_ENGINE_READY = threading.Event()
+
+
+def _announce_compilation() -> None:
+    from scalesim.engines.compiled import kernel
+
+    if not _ENGINE_READY.is_set() and not kernel.kernel_is_cached():
+        print("scalesim: compiling the engine once, about 20 s", file=sys.stderr, flush=True)
+
+
+def _make(name: str) -> Engine:
+    if name == "reference":
+        from scalesim.engines.reference import ReferenceEngine
+
+        return ReferenceEngine()
+    from scalesim.engines.compiled import CompiledEngine
+
+    return CompiledEngine()
+
+
+def _engine_for(plan: Plan, name: str) -> tuple[Engine, list[str]]:
+    """Return the engine, and a notice if it is not the one asked for."""
+    engine = _make(name)
+    reasons = engine.unsupported(plan)
+    if not reasons:
+        return engine, []
+    if name != "compiled":
+        raise UnsupportedByEngine([Problem(f"engine {name}", reason) for reason in reasons])
+    notice = f"NOTICE: run by the reference engine, because {'; '.join(reasons)}"
+    print(f"scalesim: {notice}", file=sys.stderr)
+    return _make("reference"), [notice]
+
+
+def _run_all(
+    engine: Engine, plan: Plan, specs: list[RunSpec], show: bool | None
+) -> list[Recording]:
+    """Run all trials, in threads if there are several; Ctrl-C keeps what was computed."""
+    if engine.name == "compiled":
+        from scalesim.engines.compiled import kernel
+
+        _announce_compilation()
+    stop = threading.Event()
+    with _bar(specs, show) as moved:
+        report = [_reporter(moved, index, stop) for index in range(len(specs))]
+        if len(specs) == 1:
+            recordings = [_interruptible(engine, plan, specs[0], report[0], stop)]
+        else:
+            with ThreadPoolExecutor(2 if engine.name == "compiled" else 1) as pool:
+                jobs = [
+                    pool.submit(engine.run, plan, spec, report[index])
+                    for index, spec in enumerate(specs)
+                ]
+                try:
+                    recordings = [job.result() for job in jobs]
+                except KeyboardInterrupt:
+                    stop.set()
+                    recordings = [job.result() for job in jobs]
+    if engine.name == "compiled" and not _ENGINE_READY.is_set():
+        kernel.mark_cached()
+        _ENGINE_READY.set()
+    begun = [each for each in recordings if each.ended_at > 0]
+    return begun or recordings[:1]
+
+
+def _interruptible(
+    engine: Engine, plan: Plan, spec: RunSpec, report: Progress, stop: threading.Event
+) -> Recording:
+    """Run one trial in a thread of its own, so that Ctrl-C reaches us between slices."""
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(engine.run, plan, spec, report)
+        try:
+            return job.result()
+        except KeyboardInterrupt:
+            stop.set()
+            return job.result()
+
+
+def _reporter(
+    moved: Callable[[int, float], None], index: int, stop: threading.Event
+) -> Progress:
+    def report(now: float) -> bool:
+        moved(index, now)
+        return stop.is_set()
+
+    return report
+
+
+class _bar:
+    """A progress bar over the simulated time of all trials; silent unless wanted."""
+
+    def __init__(self, specs: list[RunSpec], show: bool | None) -> None:
+        wanted = sys.stderr.isatty() if show is None else show
+        self.total = sum(spec.duration for spec in specs)
+        self.at = [0.0] * len(specs)
+        self.bar = None
+        if wanted:
+            from tqdm.auto import tqdm
+
+            form = "{l_bar}{bar}| {n:.0f}/{total:.0f} simulated s [{elapsed}<{remaining}]"
+            delay = 1.0 if show is None else 0.0
+            self.bar = tqdm(total=self.total, delay=delay, leave=False, bar_format=form)
+
+    def __enter__(self) -> Callable[[int, float], None]:
+        return self.move
+
+    def move(self, index: int, now: float) -> None:
+        if self.bar is not None and now > self.at[index]:
+            step, self.at[index] = now - self.at[index], now
+            self.bar.update(step)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _check_arguments(
+    topology: object,
+    traffic: object,
+    duration: object,
+    warmup: object,
+    trials: object,
+    seed: object,
+    engine: object,
+    record_requests: object,
+) -> None:
+    problems = list(_argument_problems(topology, traffic, duration, warmup))
+    for name, value, low, high in (
+        ("trials", trials, 1, 10_000),
+        ("seed", seed, 0, 2**63),
+        ("record_requests", record_requests, 0, 10**8),
+    ):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not low <= value <= high:  # type: ignore[operator]
+            problems.append(Problem(name, f"got {value!r}, allowed is a whole number from {low} to {high}"))
+    if engine not in ENGINES:
+        hint = nearest(engine, ENGINES)
+        problems.append(Problem("engine", f"got {engine!r}. {hint}Known: {', '.join(ENGINES)}"))
+    if problems:
+        raise InvalidInput(problems)
+
+
+def _argument_problems(
+    topology: object, traffic: object, duration: object, warmup: object
+) -> Iterator[Problem]:
+    if not isinstance(topology, Topology):
+        yield Problem("topology", f"got {type(topology).__name__}, allowed is a Topology")
+    if not isinstance(traffic, AnyTraffic):
+        yield Problem("traffic", f"got {type(traffic).__name__}, allowed is a Traffic")
+    if not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
+        yield Problem("duration", f"got {duration!r}, allowed is a time above 0 s")
+    elif not isinstance(warmup, (int, float)) or not 0 <= warmup < duration:
+        yield Problem(
+            "warmup", f"got {warmup!r}, allowed is at least 0 s and less than the duration, {duration:g} s"
+        )
+
+
