@@ -19,7 +19,11 @@ _HOMES = {
     ),
     "distributions": ("Constant", "Empirical", "Exponential", "LogNormal", "Pareto", "Uniform"),
     "errors": ("InvalidInput", "InvalidModel", "ScalesimError"),
+    "io": ("read_model", "read_traffic", "write_model"),
+    "plots": ("draw", "plot"),
     "run": ("simulate",),
+    "studies.forecast": ("forecast",),
+    "studies.objective": ("Objective",),
     "topology": ("Topology",),
     "traffic": (
         "ClosedTraffic", "Compound", "RateProfile", "ReplayTraffic", "Traffic", "UniformKeys", "Zipf",

@@ -198,17 +198,35 @@ class Results:
 
     @cached_property
     def bottleneck(self) -> Bottleneck:
-        """The most utilized resource, with its evidence.
+        """The resource that limits throughput, with its evidence.
 
-        Slots that are full only because their holders wait for another resource are not the
-        bottleneck, that resource is; so among resources within 2 % of the highest utilization the
-        one deepest in the call chain, which is declared last, is taken.
+        It is the most utilized one. Slots that are full only because their holders wait for
+        something further down are not the bottleneck, that is; so among resources within 2 % of
+        the highest utilization the innermost is taken: the one furthest from the entry, and
+        within a component the one that is held last and waited for. Memory counts only if it turns
+        requests away.
         """
-        shown = [s for s, x in enumerate(self.plan.station_labels) if x.resource != "room"]
-        best = max(self.utilization[s] for s in shown)
-        level = self._levels()
-        near = [s for s in shown if self.utilization[s] >= best * 0.98 or self._turns_away(s)]
-        s = max(near, key=lambda s: (level[self.plan.station_labels[s].component], self.utilization[s]))
+        station, used = self.station, self.utilization
+        shown = [
+            s
+            for s, label in enumerate(self.plan.station_labels)
+            if label.resource != "room"
+            and (self.plan.station["kind"][s] != AMOUNT or station["rejected"][s])
+        ]
+        best = max(used[s] for s in shown)
+        level = self.call_levels()
+        s = max(
+            (s for s in shown if used[s] >= best * 0.98),
+            key=lambda s: (
+                level[self.plan.station_labels[s].component],
+                bool(station["waited"][s] or station["rejected"][s]),
+                s,
+            ),
+        )
+        return self.evidence(s)
+
+    def evidence(self, s: int) -> Bottleneck:
+        """Return what the numbers say of station number `s` as a bottleneck."""
         label = self.plan.station_labels[s]
         rows = self._stations(label.component, label.resource)
         total = float(self.flow["latency"].sum())
@@ -224,16 +242,7 @@ class Results:
             int(self.station["rejected"][rows].sum()),
         )
 
-    def _turns_away(self, s: int) -> bool:
-        row = self.station[s]
-        return bool(
-            row["arrived"]
-            and row["rejected"] / row["arrived"] > 0.01
-            and self.utilization[s] > 0.9
-            and self.plan.station["kind"][s] != AMOUNT
-        )
-
-    def _levels(self) -> dict[str, int]:
+    def call_levels(self) -> dict[str, int]:
         """Return how many calls lie between the entry and each component, at most."""
         calls = self.topology.calls()
         level = {name: 0 for name in self.topology.components}

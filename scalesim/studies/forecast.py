@@ -1,0 +1,491 @@
+"""Forecast: what breaks first, at what load, in which month, why, what fixes it, at what cost.
+
+The load simulated is the peak: the mean rate of the busiest 15 minutes of the profile, as a steady
+rate. The breaking load comes from bracketing (`scalesim.studies.breaking`); months follow from
+growth. A fix is a lever that was simulated in place, not a rule of thumb. Cost is over the month.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scalesim.errors import InvalidInput, InvalidModel, Problem
+from scalesim.results import Bottleneck
+from scalesim.studies.breaking import BreakingLoad, Evaluation, Evaluator, find_breaking_load
+from scalesim.studies.cost import Cost, monthly_cost
+from scalesim.studies.levers import Lever, levers_for
+from scalesim.studies.objective import Objective
+from scalesim.studies.prices import PriceBook
+from scalesim.topology import Topology
+from scalesim.traffic import AnyTraffic, Growth, Traffic
+from scalesim.traffic.growth import growth_kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Break", "Fix", "Forecast", "MonthPoint", "forecast"]
+
+PEAK_WINDOW = 900.0
+_MONTH_SECONDS = 730 * 3600.0
+
+
+@dataclass(frozen=True)
+class MonthPoint:
+    """One month, simulated at its peak rate.
+
+    Parameters
+    ----------
+    month : int
+    rate : float [requests/s]
+    utilization : float [ratio]
+        Of the busiest resource, `busiest`.
+    latency : float [s]
+        At the objective's quantile; nan if unstable: it has none.
+    error_ratio : float [ratio]
+    stable, meets : bool
+    """
+
+    month: int
+    rate: float
+    utilization: float
+    busiest: str
+    latency: float
+    error_ratio: float
+    stable: bool
+    meets: bool
+
+
+@dataclass(frozen=True)
+class Break:
+    """What breaks, when, and the numbers that show it (at the lowest rate seen to break it).
+
+    Parameters
+    ----------
+    component, resource : str
+    rate, rate_low, rate_high : float [requests/s at peak]
+        Breaking load and its 95 % interval.
+    month, month_low, month_high : int or None
+        First month whose peak reaches that load; None: not within 1,200 months.
+    misses : {"latency", "error_ratio", "unstable"}
+    latency : float [s]
+        At the objective's quantile; nan if unstable.
+    error_ratio : float [ratio]
+    evidence : Bottleneck
+    already : bool
+        Broken at today's peak.
+    """
+
+    component: str
+    resource: str
+    rate: float
+    rate_low: float
+    rate_high: float
+    month: int | None
+    month_low: int | None
+    month_high: int | None
+    misses: str
+    latency: float
+    error_ratio: float
+    evidence: Bottleneck
+    already: bool
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A lever that was simulated in place.
+
+    Parameters
+    ----------
+    lever : Lever
+    next_break : Break or None
+        What breaks next, with the fix in place; None: nothing that was simulated.
+    holds : bool
+        Whether the objective then holds over the whole horizon.
+    tried : tuple of str
+        Every lever that was simulated, with the month in which it breaks.
+    """
+
+    lever: Lever
+    next_break: Break | None
+    holds: bool
+    tried: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """The answer of `forecast`; see `verdict` and `summary()` first."""
+
+    topology: Topology
+    traffic: Traffic
+    growth: Growth
+    months: int
+    objective: Objective
+    peak_window: float
+    peak_rate: float
+    first_break: Break | None
+    highest_rate: float
+    fix: Fix | None
+    points: tuple[MonthPoint, ...]
+    after_fix: tuple[MonthPoint, ...]
+    cost_before: Cost
+    cost_after: Cost | None
+    simulations: int
+    partial: bool
+
+    @property
+    def verdict(self) -> str:
+        """One or two sentences: what breaks, when, and what fixes it."""
+        from scalesim.studies.report import verdict
+
+        return verdict(self)
+
+    def summary(self) -> str:
+        """Return the verdict and its reasons as text."""
+        from scalesim.studies.report import summary
+
+        return summary(self)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        from scalesim.studies.report import html
+
+        return html(self)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row for each month: peak rate, utilization, latency, cost."""
+        from scalesim.studies.report import table
+
+        return table(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, units in the names, nan as None."""
+        from scalesim.studies.report import as_dict
+
+        return as_dict(self)
+
+
+def forecast(
+    topology: Topology,
+    traffic: Traffic,
+    *,
+    growth: Growth | float,
+    objective: Objective,
+    months: int = 24,
+    peak_window: float = PEAK_WINDOW,
+    prices: PriceBook | None = None,
+    region: str | None = None,
+    trials: int = 5,
+    requests: int = 40_000,
+    seed: int = 1,
+    progress: bool | None = None,
+) -> Forecast:
+    """Forecast what breaks first, when, why, what fixes it and what that costs.
+
+    Parameters
+    ----------
+    topology : Topology
+    traffic : Traffic
+        Today's open traffic, a steady rate or a profile of the day.
+    growth : Growth or float
+        A number is compound growth a month: 0.15.
+    objective : Objective
+    months : int [1 .. 1200]
+    peak_window : float [s, > 0]
+        The peak is the busiest stretch of this length.
+    prices : PriceBook, optional
+        The shipped price book if absent.
+    region : str, optional
+        Region of the prices.
+    trials : int [2 .. 100]
+        Seeds searched for the breaking load; the interval comes from them.
+    requests : int [1000 .. 10**8]
+        Measured requests of each simulation.
+    seed : int
+    progress : bool, optional
+        Show progress; by default in a terminal. Ctrl-C keeps what was computed, labelled partial.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    InvalidInput, InvalidModel, MissingPrice
+
+    Examples
+    --------
+    >>> import scalesim as ss
+    >>> server = ss.Service("server", workers=4, cores=4,
+    ...     endpoints={"get": [ss.compute(ss.Exponential(ss.ms(50)))]})
+    >>> answer = ss.forecast(ss.Topology(server, entry="server"), ss.Traffic(40.0), growth=0.05,
+    ...     objective=ss.Objective(latency=ss.ms(400)))
+    >>> answer.first_break.month
+    11
+    """
+    growth = growth_kind().normalize(growth)
+    _check_arguments(topology, traffic, growth, objective, months, peak_window, trials, requests)
+    study = _Study(topology, traffic, growth, objective, months, peak_window, trials, requests, seed)
+    with _Ticker(progress) as study.tick:
+        return study.answer(prices or PriceBook.default(), region)
+
+
+class _Study:
+    """The work of one forecast, kept between its stages so that an interruption loses nothing."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        traffic: Traffic,
+        growth: Growth,
+        objective: Objective,
+        months: int,
+        peak_window: float,
+        trials: int,
+        requests: int,
+        seed: int,
+    ) -> None:
+        self.topology, self.traffic, self.growth = topology, traffic, growth
+        self.objective, self.months, self.peak_window = objective, months, peak_window
+        self.trials, self.requests, self.seed = trials, requests, seed
+        self.peak = traffic.peak_rate(peak_window)
+        self.simulations = 0
+        self.tick: Callable[[], None] = lambda: None
+
+    def count(self) -> None:
+        """Count one simulation and move the progress display."""
+        self.simulations += 1
+        self.tick()
+
+    def answer(self, book: PriceBook, region: str | None) -> Forecast:
+        """Go through the stages: cost today, break, months, fix, months with the fix, cost."""
+        per_month = self.traffic.mean_rate * _MONTH_SECONDS
+        cost = monthly_cost(self.topology, book, region, requests_per_month=per_month)
+        found: dict[str, Any] = {
+            "first_break": None,
+            "highest_rate": self.peak,
+            "fix": None,
+            "points": (),
+            "after_fix": (),
+            "cost_after": None,
+            "partial": False,
+        }
+        try:
+            load = self.search(self.topology, self.peak, self.trials)
+            found["first_break"] = self.describe(load)
+            found["highest_rate"] = load.low if load.failing is None else load.rate
+            found["points"] = self.month_points(self.topology)
+            if found["first_break"] is not None and self.wants_fix(found["first_break"]):
+                fixed = self.best_fix(found["first_break"], book, region)
+                if fixed is not None:
+                    found["fix"], better = fixed
+                    found["after_fix"] = self.month_points(better)
+                    found["cost_after"] = monthly_cost(
+                        better, book, region, requests_per_month=per_month
+                    )
+        except KeyboardInterrupt:
+            found["partial"] = True
+        return Forecast(
+            topology=self.topology,
+            traffic=self.traffic,
+            growth=self.growth,
+            months=self.months,
+            objective=self.objective,
+            peak_window=self.peak_window,
+            peak_rate=self.peak,
+            cost_before=cost,
+            simulations=self.simulations,
+            **found,
+        )
+
+    def wants_fix(self, broken: Break) -> bool:
+        """Whether the break lies within the horizon."""
+        return broken.month is not None and broken.month <= self.months
+
+    def evaluator(self, topology: Topology) -> Evaluator:
+        """Return the evaluator of a variant, under the same seeds."""
+        return Evaluator(
+            topology, self.traffic, self.objective, requests=self.requests, seed=self.seed
+        )
+
+    def search(self, topology: Topology, start: float, trials: int) -> BreakingLoad:
+        """Return the breaking load of a variant."""
+        return find_breaking_load(
+            self.evaluator(topology), start, trials=trials, tick=self.count
+        )
+
+    def month_points(self, topology: Topology) -> tuple[MonthPoint, ...]:
+        """Return every month, simulated at its peak."""
+        evaluate = self.evaluator(topology)
+
+        def point(month: int) -> MonthPoint:
+            rate = self.peak * self.growth.factor(month)
+            self.count()
+            e = evaluate(rate)
+            top = e.results.bottleneck
+            busiest = f"{top.component}.{top.resource}"
+            stable = not e.unstable
+            return MonthPoint(
+                month, rate, top.utilization, busiest, e.latency, e.error_ratio, stable, not e.misses
+            )
+
+        with ThreadPoolExecutor(2) as pool:
+            return tuple(pool.map(point, range(self.months + 1)))
+
+    def month_of(self, rate: float) -> int | None:
+        """Return the first month whose peak reaches `rate`; None beyond 100 years."""
+        month = self.growth.month_of(rate / self.peak)
+        return math.ceil(month - 1e-9) if month <= 1200 else None
+
+    def describe(self, load: BreakingLoad) -> Break | None:
+        """Return what breaks at a breaking load, with the numbers of the failing simulation."""
+        if load.failing is None:
+            return None
+        failing = load.failing
+        evidence = culprit(failing)
+        return Break(
+            component=evidence.component,
+            resource=evidence.resource,
+            rate=load.rate,
+            rate_low=load.low,
+            rate_high=load.high,
+            month=self.month_of(load.rate),
+            month_low=self.month_of(load.low),
+            month_high=self.month_of(load.high),
+            misses=failing.misses,
+            latency=failing.latency,
+            error_ratio=failing.error_ratio,
+            evidence=evidence,
+            already=load.rate <= self.peak,
+        )
+
+    def best_fix(
+        self, broken: Break, book: PriceBook, region: str | None
+    ) -> tuple[Fix, Topology] | None:
+        """Simulate every lever; return the cheapest that lasts, else the one that lasts longest."""
+        horizon = self.peak * self.growth.factor(self.months)
+        base = max(broken.rate, self.peak / 64)
+        factor = min(1.15 * horizon / base, 8.0)
+        shardable = self.traffic.keys is not None
+        options = []
+        for lever in levers_for(
+            self.topology, broken.component, broken.resource, factor, shardable
+        ):
+            try:
+                variant = self.topology.vary(lever.changes)
+                load = self.search(variant, max(horizon, base), 1)
+            except InvalidModel:
+                continue
+            reach = load.low if load.failing is None else load.rate
+            usd = monthly_cost(variant, book, region).total_usd_per_month or 0.0
+            lasts = reach > horizon
+            options.append((not lasts, usd if lasts else -reach, lever, variant, reach))
+        useful = [each for each in options if each[4] > broken.rate * 1.02]
+        if not useful:
+            return None
+        _, _, lever, variant, reach = min(useful, key=lambda each: each[:2])
+        load = self.search(variant, reach, self.trials)
+        after = self.describe(load)
+        tried = tuple(f"{each[2]}: breaks at {each[4]:,.4g}/s" for each in options)
+        holds = after is None or after.rate > horizon
+        return Fix(lever, after, holds, tried), variant
+
+
+def culprit(failing: Evaluation) -> Bottleneck:
+    """Return the resource to blame, with its numbers.
+
+    Where requests are turned away, the resource that turns most of them away; where a line grows
+    without end, that line's resource; but what is saturated further in is the cause of either.
+    """
+    results = failing.results
+    innermost = results.bottleneck
+    if failing.misses == "latency" or innermost.utilization > 0.97:
+        if failing.misses != "unstable" or innermost.utilization > 0.97:
+            return innermost
+    if failing.misses == "error_ratio" and results.station["rejected"].any():
+        return results.evidence(int(results.station["rejected"].argmax()))
+    if failing.unstable:
+        labels = results.plan.station_labels
+        names = [f"{x.component}.{x.resource}" for x in labels]
+        members = [s for s, name in enumerate(names) if name == failing.unstable]
+        return results.evidence(max(members, key=lambda s: float(results.utilization[s])))
+    return innermost
+
+
+class _Ticker:
+    """Counts simulations on standard error while a forecast runs."""
+
+    def __init__(self, show: bool | None) -> None:
+        self.show = sys.stderr.isatty() if show is None else show
+        self.bar: Any = None
+
+    def __enter__(self) -> Callable[[], None]:
+        if self.show:
+            from tqdm.auto import tqdm
+
+            form = "forecast: {n} simulations [{elapsed}]"
+            self.bar = tqdm(bar_format=form, leave=False, delay=0.5)
+        return self.tick
+
+    def tick(self) -> None:
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _check_arguments(
+    topology: object,
+    traffic: object,
+    growth: Any,
+    objective: Any,
+    months: Any,
+    peak_window: Any,
+    trials: Any,
+    requests: Any,
+) -> None:
+    problems: list[Problem] = []
+    if not isinstance(topology, Topology):
+        problems.append(Problem("topology", f"got {type(topology).__name__}, allowed is a Topology"))
+    if isinstance(traffic, AnyTraffic) and not isinstance(traffic, Traffic):
+        message = f"{traffic.type_name} traffic has no rate that could grow; give open traffic"
+        problems.append(Problem("traffic", message))
+    elif not isinstance(traffic, Traffic):
+        problems.append(Problem("traffic", f"got {type(traffic).__name__}, allowed is a Traffic"))
+    else:
+        problems += [p.under("traffic") for p in traffic.check()]
+    problems += _described("growth", growth, Growth)
+    problems += _described("objective", objective, Objective)
+    for name, value, low, high in (
+        ("months", months, 1, 1200),
+        ("trials", trials, 2, 100),
+        ("requests", requests, 1000, 10**8),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            text = f"got {value!r}, allowed is a whole number from {low} to {high}"
+            problems.append(Problem(name, text))
+    if not isinstance(peak_window, (int, float)) or not 0 < peak_window < math.inf:
+        problems.append(Problem("peak_window", f"got {peak_window!r}, allowed is a time above 0 s"))
+    if not problems:
+        peak = traffic.peak_rate(peak_window) * growth.factor(months)  # type: ignore[union-attr]
+        if not peak <= 1e9:
+            text = f"the peak would be {peak:.3g} requests/s in month {months}; at most 1e9 makes sense"
+            problems.append(Problem("growth", text))
+    if problems:
+        raise InvalidInput(problems)
+
+
+def _described(name: str, value: Any, cls: type) -> Sequence[Problem]:
+    if not isinstance(value, cls):
+        return [Problem(name, f"got {value!r}, allowed is a {cls.__name__}")]
+    return [
+        Problem(".".join([name, *map(str, each.path)]), each.message) for each in value.check()
+    ]

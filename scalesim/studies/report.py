@@ -1,0 +1,240 @@
+"""A forecast as sentences, a table, HTML and plain data."""
+
+from __future__ import annotations
+
+import html as _html
+import math
+from typing import TYPE_CHECKING, Any
+
+from scalesim.results.bottleneck import RESOURCE_WORDS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scalesim.studies.forecast import Break, Forecast
+
+__all__ = ["as_dict", "html", "summary", "table", "verdict"]
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}/s" if value >= 100 else f"{value:,.3g}/s"
+
+
+def _range(low: float, high: float) -> str:
+    return f"95 % interval {_rate(low)} to {_rate(high)}"
+
+
+def _months(broken: Break) -> str:
+    if broken.already:
+        return "already today"
+    if broken.month is None:
+        return "in no month that growth reaches"
+    text = f"in month {broken.month}"
+    if broken.month_low != broken.month_high:
+        high = "never" if broken.month_high is None else broken.month_high
+        text += f" (between {broken.month_low} and {high})"
+    return text
+
+
+def _what(broken: Break) -> str:
+    return f"{RESOURCE_WORDS.get(broken.resource, broken.resource)} of {broken.component}"
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.0f} USD"
+
+
+def verdict(forecast: Forecast) -> str:
+    """Return what breaks, when, and what fixes it, as a person would say it."""
+    broken = forecast.first_break
+    if forecast.partial and broken is None:
+        return "Interrupted before the breaking load was found."
+    if broken is None:
+        return (
+            f"Nothing breaks: the objective holds up to {_rate(forecast.highest_rate)} at peak, the "
+            "highest load simulated."
+        )
+    what, when = _what(broken), _months(broken)
+    load = f"{_rate(broken.rate)} at peak ({_range(broken.rate_low, broken.rate_high)})"
+    if broken.month is None or broken.month > forecast.months:
+        return (
+            f"Nothing breaks within {forecast.months} months. First to break would be {what}, at "
+            f"{load}, {when}."
+        )
+    text = f"{what[0].upper()}{what[1:]} break first: at {load}, {when}."
+    if text.startswith(("The memory", "The disk", "The inward", "The outward", "The room", "The apply")):
+        text = text.replace(" break first", " breaks first", 1)
+    return f"{text} {_fix_sentence(forecast)}".strip()
+
+
+def _fix_sentence(forecast: Forecast) -> str:
+    fix = forecast.fix
+    if fix is None:
+        return "" if forecast.partial else "No single lever that was simulated helps."
+    after = fix.next_break
+    text = f"Fix: {fix.lever}"
+    if fix.holds:
+        text += f"; then the objective holds for {forecast.months} months"
+        if after is not None:
+            text += f" (next: {_what(after)}, at {_rate(after.rate)})"
+    elif after is not None:
+        text += f"; then {_what(after)} break, {_months(after)}, at {_rate(after.rate)}"
+    before, later = forecast.cost_before, forecast.cost_after
+    if later is not None and before.total_usd_per_month is not None:
+        text += (
+            f". Cost: {_usd(before.total_usd_per_month)} a month now, "
+            f"{_usd(later.total_usd_per_month)} with the fix"
+        )
+    return text + "."
+
+
+def summary(forecast: Forecast) -> str:
+    """Return the verdict first, then its reasons, the basis and the table."""
+    lines = [verdict(forecast), ""]
+    if forecast.partial:
+        lines.insert(0, "PARTIAL: interrupted; what follows is what was computed until then.")
+    broken = forecast.first_break
+    if broken is not None:
+        lines.append(f"Why: {_why(forecast, broken)}")
+    if forecast.fix is not None:
+        lines.append("Levers simulated: " + "; ".join(forecast.fix.tried))
+    window = f"{forecast.peak_window / 60:g} minutes"
+    lines += [
+        f"Objective: {forecast.objective.describe()}.",
+        f"Peak today: {_rate(forecast.peak_rate)}, the mean of the busiest {window} of the traffic; "
+        f"{forecast.simulations} simulations at steady rates.",
+        f"Cost now: {forecast.cost_before.describe()}",
+    ]
+    lines += [f"Cost note: {note}" for note in forecast.cost_before.notes]
+    if forecast.points:
+        frame = table(forecast)
+        formats = {
+            name: (lambda x: f"{x:.1%}") if name.endswith("ratio") else (lambda x: f"{x:,.4g}")
+            for name in frame.columns
+            if frame[name].dtype.kind == "f"
+        }
+        lines += ["", frame.to_string(index=False, formatters=formats, na_rep="-")]
+    return "\n".join(lines)
+
+
+def _why(forecast: Forecast, broken: Break) -> str:
+    """Return the numbers of the simulation that first missed the objective."""
+    objective, evidence = forecast.objective, broken.evidence
+    if broken.misses == "unstable":
+        text = f"just above that load work comes faster than {_what(broken)} can do it: the line "
+        text += "grows without end (unstable: no latency can be stated)"
+    elif broken.misses == "latency":
+        text = f"just above that load {objective.quantile_name} latency is {broken.latency * 1e3:,.4g} ms"
+    else:
+        text = f"just above that load the error ratio is {broken.error_ratio:.2%}"
+    text += f"; {evidence}"
+    if evidence.wait_share > 0 and broken.misses != "unstable":
+        text += f"; waiting there is {min(evidence.wait_share, 1.0):.0%} of all latency"
+    return text + "."
+
+
+def table(forecast: Forecast) -> pd.DataFrame:
+    """Return one row for each month."""
+    import pandas as pd
+
+    quantile = forecast.objective.quantile_name
+    after = {point.month: point for point in forecast.after_fix}
+    before_usd = forecast.cost_before.total_usd_per_month
+    later = forecast.cost_after
+    rows = []
+    for point in forecast.points:
+        row: dict[str, Any] = {
+            "month": point.month,
+            "peak_rps": point.rate,
+            "busiest": point.busiest,
+            "utilization_ratio": point.utilization,
+            f"latency_{quantile}_ms": point.latency * 1e3,
+            "error_ratio": point.error_ratio,
+            "state": _state(point.stable, point.meets),
+        }
+        if before_usd is not None:
+            row["cost_usd_per_month"] = before_usd
+        if after:
+            fixed = after[point.month]
+            row[f"fixed_latency_{quantile}_ms"] = fixed.latency * 1e3
+            row["fixed_state"] = _state(fixed.stable, fixed.meets)
+            if later is not None and later.total_usd_per_month is not None:
+                row["fixed_cost_usd_per_month"] = later.total_usd_per_month
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _state(stable: bool, meets: bool) -> str:
+    return "unstable" if not stable else "ok" if meets else "missed"
+
+
+def html(forecast: Forecast) -> str:
+    """Return the text and the table as HTML for a notebook."""
+    head = summary(forecast).split("\n\n")
+    text = _html.escape("\n\n".join(head[:2]))
+    frame = table(forecast).to_html(index=False, float_format=lambda x: f"{x:,.4g}", border=0)
+    return f"<pre style='white-space: pre-wrap'>{text}</pre>{frame}"
+
+
+def as_dict(forecast: Forecast) -> dict[str, Any]:
+    """Return the forecast as plain data; nan and inf become None."""
+    fix, later = forecast.fix, forecast.cost_after
+    data = {
+        "verdict": verdict(forecast),
+        "partial": forecast.partial,
+        "months": forecast.months,
+        "growth": forecast.growth.encode(),
+        "objective": forecast.objective.encode(),
+        "peak_window_s": forecast.peak_window,
+        "peak_rate_rps": forecast.peak_rate,
+        "highest_rate_rps": forecast.highest_rate,
+        "simulations": forecast.simulations,
+        "first_break": _break_dict(forecast.first_break),
+        "fix": None
+        if fix is None
+        else {
+            "changes": fix.lever.changes,
+            "text": str(fix.lever),
+            "holds": fix.holds,
+            "next_break": _break_dict(fix.next_break),
+            "tried": list(fix.tried),
+        },
+        "cost_before": forecast.cost_before.to_dict(),
+        "cost_after": None if later is None else later.to_dict(),
+        "by_month": table(forecast).to_dict("records"),
+    }
+    return {key: _plain(value) for key, value in data.items()}
+
+
+def _break_dict(broken: Break | None) -> dict[str, Any] | None:
+    if broken is None:
+        return None
+    evidence = broken.evidence
+    return {
+        "component": broken.component,
+        "resource": broken.resource,
+        "rate_rps": broken.rate,
+        "rate_low_rps": broken.rate_low,
+        "rate_high_rps": broken.rate_high,
+        "month": broken.month,
+        "month_low": broken.month_low,
+        "month_high": broken.month_high,
+        "already": broken.already,
+        "misses": broken.misses,
+        "latency_s": broken.latency,
+        "error_ratio": broken.error_ratio,
+        "utilization_ratio": evidence.utilization,
+        "queue_depth_mean": evidence.queue_depth,
+        "wait_mean_s": evidence.wait_mean,
+        "wait_share_ratio": evidence.wait_share,
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
