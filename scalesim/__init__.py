@@ -26,7 +26,8 @@ _HOMES = {
     "studies.objective": ("Objective",),
     "topology": ("Topology",),
     "traffic": (
-        "ClosedTraffic", "Compound", "RateProfile", "ReplayTraffic", "Traffic", "UniformKeys", "Zipf",
+        "ClosedTraffic", "Compound", "RateProfile", "ReplayTraffic", "Traffic", "UniformKeys",
+        "Zipf",
     ),
     "units": ("gib", "minutes", "ms"),
 }  # fmt: skip

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from scalesim.errors import Problem
@@ -34,14 +35,17 @@ __all__ = [
 
 
 class SamplerRow(NamedTuple):
-    """One row of the sampler table; `values` go to the shared table of floats."""
+    """One row of the sampler table.
+
+    `values` go to the shared table of floats; `size` is the number of phases, branches or values.
+    """
 
     kind: int
     a: float = 0.0
     b: float = 0.0
     c: float = 1.0
     values: tuple[float, ...] = ()
-    count: int = 0
+    size: int = 0
 
 
 def _constant(value: Any) -> Any:
@@ -186,7 +190,9 @@ class Uniform(Distribution):
 
     def check_together(self) -> Iterator[Problem]:
         if _ordered(self.high, self.low):
-            yield Problem("", f"low is {self.low:g} and high is {self.high:g}; low must be below high")
+            yield Problem(
+                "", f"low is {self.low:g} and high is {self.high:g}; low must be below high"
+            )
 
     @property
     def mean(self) -> float:
@@ -244,7 +250,7 @@ class Erlang(Distribution):
         return 1.0 / self.phases
 
     def row(self, scale: float) -> SamplerRow:
-        return SamplerRow(sampling.ERLANG, a=self.mean * scale / self.phases, count=self.phases)
+        return SamplerRow(sampling.ERLANG, a=self.mean * scale / self.phases, size=self.phases)
 
 
 @_FAMILY.add("hyperexponential")
@@ -293,7 +299,7 @@ class HyperExponential(Distribution):
             sampling.HYPEREXPONENTIAL,
             c=scale,
             values=(*cumulated, *self.means),
-            count=len(self.means),
+            size=len(self.means),
         )
 
 
@@ -370,23 +376,23 @@ class Empirical(Distribution):
             numbers = [q for q in self.quantiles if isinstance(q, (int, float))]
             if len(numbers) < 2:
                 yield Problem("", f"got {len(numbers)} quantiles, at least 2 are needed")
-            if any(a > b for a, b in zip(numbers, numbers[1:], strict=False)):
+            if any(a > b for a, b in pairwise(numbers)):
                 yield Problem("", "the quantiles must not decrease")
 
     @property
     def mean(self) -> float:
         q = self.quantiles
-        return sum((a + b) / 2 for a, b in zip(q, q[1:], strict=False)) / (len(q) - 1)
+        return sum((a + b) / 2 for a, b in pairwise(q)) / (len(q) - 1)
 
     @property
     def scv(self) -> float:
         q = self.quantiles
-        second = sum((a * a + a * b + b * b) / 3 for a, b in zip(q, q[1:], strict=False))
+        second = sum((a * a + a * b + b * b) / 3 for a, b in pairwise(q))
         return second / (len(q) - 1) / self.mean**2 - 1 if self.mean else 0.0
 
     def row(self, scale: float) -> SamplerRow:
         return SamplerRow(
-            sampling.EMPIRICAL, c=scale, values=self.quantiles, count=len(self.quantiles)
+            sampling.EMPIRICAL, c=scale, values=self.quantiles, size=len(self.quantiles)
         )
 
 

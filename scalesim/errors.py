@@ -25,6 +25,7 @@ __all__ = [
     "InvalidModel",
     "MissingPrice",
     "Problem",
+    "ProblemsError",
     "ScalesimError",
     "UnsupportedByEngine",
     "nearest",
@@ -67,7 +68,7 @@ class ScalesimError(Exception):
     """Base of every error that scalesim raises on purpose."""
 
 
-class _Problems(ScalesimError):
+class ProblemsError(ScalesimError):
     """An error that carries one or more `Problem`."""
 
     def __init__(self, problems: Iterable[Problem] | str) -> None:
@@ -83,19 +84,19 @@ class _Problems(ScalesimError):
         return f"{len(self.problems)} problems:\n{lines}"
 
 
-class InvalidModel(_Problems):
+class InvalidModel(ProblemsError):
     """A topology, its components or its traffic can't be simulated as described."""
 
 
-class InvalidInput(_Problems):
+class InvalidInput(ProblemsError):
     """A file, a log line or an argument can't be used."""
 
 
-class MissingPrice(_Problems):
+class MissingPrice(ProblemsError):
     """The price book has no usable row for something the cost depends on."""
 
 
-class UnsupportedByEngine(_Problems):
+class UnsupportedByEngine(ProblemsError):
     """The engine that was asked for by name can't run this plan; the reasons name components."""
 
 

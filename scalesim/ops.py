@@ -88,8 +88,8 @@ OPERATIONS = (
     Operation(
         "ACQUIRE",
         "a: station",
-        "Take a slot of station a + instance. If none is free, wait first come first served; if the "
-        "waiting line is at its limit, fail with `rejected`.",
+        "Take a slot of station a + instance. If none is free, wait first come first served; if "
+        "the waiting line is at its limit, fail with `rejected`.",
         records="arrival, rejection; at the grant the wait time",
     ),
     Operation(

@@ -115,10 +115,10 @@ def warm_up_engine() -> bool:
     cached = kernel.kernel_is_cached()
     _announce_compilation()
     _ENGINE_READY.clear()
-    from scalesim.components import Service, compute
+    from scalesim.components import Endpoint, Service, compute
     from scalesim.traffic import Traffic
 
-    tiny = Topology(Service("warm", endpoints={"up": [compute(0.001)]}), entry="warm")
+    tiny = Topology(Service("warm", endpoints={"up": Endpoint((compute(0.001),))}), entry="warm")
     plan = build_plan(tiny, Traffic(rate=1.0))
     _make("compiled").run(plan, RunSpec(1, np.asarray([1.0]), 0))
     kernel.mark_cached()
@@ -132,7 +132,12 @@ def _announce_compilation() -> None:
     from scalesim.engines.compiled import kernel
 
     if not _ENGINE_READY.is_set() and not kernel.kernel_is_cached():
-        print("scalesim: compiling the engine once, about 20 s", file=sys.stderr, flush=True)
+        _say("compiling the engine once, about 20 s")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"scalesim: {text}\n")
+    sys.stderr.flush()
 
 
 def _make(name: str) -> Engine:
@@ -154,7 +159,7 @@ def _engine_for(plan: Plan, name: str) -> tuple[Engine, list[str]]:
     if name != "compiled":
         raise UnsupportedByEngine([Problem(f"engine {name}", reason) for reason in reasons])
     notice = f"NOTICE: run by the reference engine, because {'; '.join(reasons)}"
-    print(f"scalesim: {notice}", file=sys.stderr)
+    _say(notice)
     return _make("reference"), [notice]
 
 
@@ -167,7 +172,7 @@ def _run_all(
 
         _announce_compilation()
     stop = threading.Event()
-    with _bar(specs, show) as moved:
+    with _Bar(specs, show) as moved:
         report = [_reporter(moved, index, stop) for index in range(len(specs))]
         if len(specs) == 1:
             recordings = [_interruptible(engine, plan, specs[0], report[0], stop)]
@@ -202,9 +207,7 @@ def _interruptible(
             return job.result()
 
 
-def _reporter(
-    moved: Callable[[int, float], None], index: int, stop: threading.Event
-) -> Progress:
+def _reporter(moved: Callable[[int, float], None], index: int, stop: threading.Event) -> Progress:
     def report(now: float) -> bool:
         moved(index, now)
         return stop.is_set()
@@ -212,7 +215,7 @@ def _reporter(
     return report
 
 
-class _bar:
+class _Bar:
     """A progress bar over the simulated time of all trials; silent unless wanted."""
 
     def __init__(self, specs: list[RunSpec], show: bool | None) -> None:
@@ -223,7 +226,7 @@ class _bar:
         if wanted:
             from tqdm.auto import tqdm
 
-            form = "{l_bar}{bar}| {n:.0f}/{total:.0f} simulated s [{elapsed}<{remaining}]"
+            form = "{l_Bar}{bar}| {n:.0f}/{total:.0f} simulated s [{elapsed}<{remaining}]"
             delay = 1.0 if show is None else 0.0
             self.bar = tqdm(total=self.total, delay=delay, leave=False, bar_format=form)
 
@@ -258,7 +261,9 @@ def _check_arguments(
     ):
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not low <= value <= high:  # type: ignore[operator]
-            problems.append(Problem(name, f"got {value!r}, allowed is a whole number from {low} to {high}"))
+            problems.append(
+                Problem(name, f"got {value!r}, allowed is a whole number from {low} to {high}")
+            )
     if engine not in ENGINES:
         hint = nearest(engine, ENGINES)
         problems.append(Problem("engine", f"got {engine!r}. {hint}Known: {', '.join(ENGINES)}"))
@@ -277,7 +282,6 @@ def _argument_problems(
         yield Problem("duration", f"got {duration!r}, allowed is a time above 0 s")
     elif not isinstance(warmup, (int, float)) or not 0 <= warmup < duration:
         yield Problem(
-            "warmup", f"got {warmup!r}, allowed is at least 0 s and less than the duration, {duration:g} s"
+            "warmup",
+            f"got {warmup!r}, allowed is at least 0 s and less than the duration, {duration:g} s",
         )
-
-

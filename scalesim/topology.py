@@ -169,7 +169,9 @@ def _unknown(
     return Problem(subject, f'there is no component "{name}". {hint}Known: {names}', path)
 
 
-def _endpoints(parts: Mapping[str, Component], name: str, above: tuple[str, ...] = ()) -> Any:
+def _endpoints(
+    parts: Mapping[str, Component], name: str, above: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     part = parts.get(name)
     if not isinstance(part, LoadBalancer):
         return part.endpoint_names() if part is not None else ()
@@ -248,14 +250,13 @@ def _balancer_problems(
         )
         yield _named(part, Problem("", f"the targets share no endpoint ({offers})", ("targets",)))
     for target, weights in (part.weights or {}).items():
-        known = parts.get(target)
-        if known is not None and isinstance(weights, tuple) and len(weights) > 1:
-            if len(weights) != known.instance_count:
-                message = (
-                    f'got {len(weights)} weights, "{target}" has {known.instance_count} instances; '
-                    "give one weight or one for each"
-                )
-                yield _named(part, Problem("", message, ("weights", target)))
+        count = parts[target].instance_count if target in parts else None
+        if isinstance(weights, tuple) and len(weights) not in (1, count) and count is not None:
+            message = (
+                f'got {len(weights)} weights, "{target}" has {count} instances; '
+                "give one weight or one for each"
+            )
+            yield _named(part, Problem("", message, ("weights", target)))
 
 
 def _calls(parts: Mapping[str, Component]) -> dict[tuple[str, str], list[tuple[str, str]]]:
@@ -317,4 +318,3 @@ def _unused(parts: Mapping[str, Component], entry: str) -> list[Problem]:
                 if endpoint not in used
             ]
     return problems
-

@@ -57,7 +57,7 @@ DIMENSIONS: Mapping[str, Mapping[str, float]] = {
     "1/month": {"%/month": 0.01, "/month": 1.0},
     "USD/h": {"USD/h": 1.0, "USD/month": 1 / 730.0},
 }
-"""Base unit -> accepted unit -> factor to the base unit. A month has 730 hours, as in cloud bills."""
+"""Base unit -> accepted unit -> factor to the base. A month has 730 hours, as in cloud bills."""
 
 _NAMES = {
     "s": "a time",
@@ -67,7 +67,9 @@ _NAMES = {
     "1/month": "a growth",
     "USD/h": "a price",
 }
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|nan))\s*(\S*)\s*")
+_QUANTITY = re.compile(
+    r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|nan))\s*(\S*)\s*"
+)
 
 
 def parse_quantity(text: str, unit: str) -> float:
@@ -95,7 +97,9 @@ def parse_quantity(text: str, unit: str) -> float:
         raise ValueError(f'"{text}" is not {_NAMES[unit]}{hint}; use one of {known}')
     # Dividing by a whole number is exact where multiplying by its reciprocal is not: 500 ms is 0.5.
     factor = allowed[suffix]
-    return number / round(1 / factor) if 0 < factor < 1 and _is_reciprocal(factor) else number * factor
+    return (
+        number / round(1 / factor) if 0 < factor < 1 and _is_reciprocal(factor) else number * factor
+    )
 
 
 def format_quantity(value: float, unit: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["GROWTH", "Quantity", "objective_from", "traffic_from"]
 
 
-class Quantity(click.ParamType):
+class Quantity(click.ParamType[float]):
     """A number with a unit: ``10 min``."""
 
     name = "quantity"
@@ -66,8 +66,8 @@ def objective_from(
     """Return the model's objective with what the command line says instead."""
     from scalesim.studies.objective import Objective
 
-    said = {"latency": latency, "quantile": quantile, "error_ratio": error_ratio}
-    said = {name: value for name, value in said.items() if value is not None}
+    given = {"latency": latency, "quantile": quantile, "error_ratio": error_ratio}
+    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if model.objective is not None:
         return dataclasses.replace(model.objective, **said)
     if latency is None and error_ratio is None:

@@ -51,7 +51,7 @@ def _clean_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(scalesim.__version__, prog_name="scalesim")
 def main() -> None:
-    """Capacity planning: what breaks first, when, why, what fixes it, what does it cost?"""
+    """Say what breaks first as traffic grows, when, why, what fixes it, and what it costs."""
 
 
 def _read(model: str) -> Model:
@@ -66,7 +66,9 @@ def _picture_check(path: str | None) -> None:
         return
     suffix = Path(path).suffix[1:].lower()
     if suffix not in _FORMATS:
-        raise InvalidInput(f"{path}: got suffix {suffix or 'none'!r}, allowed is {', '.join(_FORMATS)}")
+        raise InvalidInput(
+            f"{path}: got suffix {suffix or 'none'!r}, allowed is {', '.join(_FORMATS)}"
+        )
     if not Path(path).absolute().parent.is_dir():
         raise InvalidInput(f"{path}: there is no folder {Path(path).absolute().parent}")
 
@@ -144,7 +146,9 @@ def simulate(
 
 @main.command()
 @click.argument("model")
-@click.option("--traffic", "traffic_file", help="Traffic file; its mix and keys default to the model's.")
+@click.option(
+    "--traffic", "traffic_file", help="Traffic file; its mix and keys default to the model's."
+)
 @click.option("--scale", type=float, default=1.0, help="Multiply the traffic by this factor.")
 @click.option("--months", type=int, default=24, show_default=True)
 @click.option("--growth", type=GROWTH, help="Compound growth, 15%/month. [default: the model's]")
@@ -276,7 +280,7 @@ def from_csv(table: str, strict: bool, output: str | None) -> None:
 
 @main.command()
 @click.argument("model")
-@click.option("--picture", help="Write the drawing here (.png, .svg, .pdf) instead of Mermaid text.")
+@click.option("--picture", help="Write a picture (.png, .svg, .pdf), not Mermaid text.")
 @_clean_errors
 def draw(model: str, picture: str | None) -> None:
     """Draw MODEL: as Mermaid text, or as a picture."""
@@ -332,5 +336,3 @@ def warmup() -> None:
 
     compiled = warm_up_engine()
     click.echo("engine compiled" if compiled else "engine was compiled already")
-
-

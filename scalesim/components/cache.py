@@ -53,9 +53,7 @@ class Cache(MachineComponent):
         Name("a reference", dotted=True), "endpoint called on a miss", default=None
     )
     delay: Distribution = param(times(), "time of one operation", default=Constant(0.0))
-    concurrency: int | None = param(
-        Integer(1, 10**6), "operations served at once", default=None
-    )
+    concurrency: int | None = param(Integer(1, 10**6), "operations served at once", default=None)
 
     def endpoint_names(self) -> tuple[str, ...]:
         return ("get", "set", "delete")

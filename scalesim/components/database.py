@@ -78,9 +78,7 @@ class Database(MachineComponent):
     )
     apply: Distribution | None = param(times(), "demand of applying a write", default=None)
     shards: int = param(Integer(1, 100_000), "number of shards", default=1)
-    shard_key: str = param(
-        Name(choices=("key", "client")), "what decides the shard", default="key"
-    )
+    shard_key: str = param(Name(choices=("key", "client")), "what decides the shard", default="key")
     sharding: ShardingPolicy = param(
         OneOf(SHARDING), "how keys map to shards", default=HashSharding()
     )
@@ -101,7 +99,9 @@ class Database(MachineComponent):
         yield from super().check_together()
         zero = Constant(0.0)
         if self.read == zero and self.write == zero and self.disk_iops is None:
-            yield Problem("", "read, write and disk_iops are all absent: queries would cost nothing")
+            yield Problem(
+                "", "read, write and disk_iops are all absent: queries would cost nothing"
+            )
         if self.apply is not None and self.read_replicas == 0:
             yield Problem("", "apply needs read_replicas", ("apply",))
 

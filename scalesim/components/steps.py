@@ -1,4 +1,4 @@
-"""Steps: what an endpoint does, in order. ``compute``, ``call``, ``sleep``, ``parallel``, ``publish``."""
+"""Steps: what an endpoint does, in order: compute, call, sleep, parallel, publish."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Compute(Step):
     demand: Distribution = param(times(), "processor time of one core", kw_only=False)
 
     def lower(self, emit: Emitter, scope: Scope, place: tuple[int, ...], on_fail: str) -> None:
-        site = (scope.component, scope.endpoint, "compute", *place)
+        site: tuple[str | int, ...] = (scope.component, scope.endpoint, "compute", *place)
         emit.op(scope.cpu_op, a=scope.cpu, b=emit.sampler(self.demand), on_fail=on_fail, site=site)
 
 
@@ -184,7 +184,7 @@ class Sleep(Step):
     time: Distribution = param(times(), "how long", kw_only=False)
 
     def lower(self, emit: Emitter, scope: Scope, place: tuple[int, ...], on_fail: str) -> None:
-        site = (scope.component, scope.endpoint, "sleep", *place)
+        site: tuple[str | int, ...] = (scope.component, scope.endpoint, "sleep", *place)
         emit.op(ops.DELAY, b=emit.sampler(self.time), site=site)
 
 
@@ -275,7 +275,7 @@ class Parallel(Step):
                 lower_steps(emit, branch, scope, "end", (*place, index))
                 emit.label("end")
                 emit.op(ops.RETURN)
-            tag = (scope.component, scope.endpoint, *place, index)
+            tag: tuple[str | int, ...] = (scope.component, scope.endpoint, *place, index)
             emit.op(ops.FORK, a=name, tag=tag)
         emit.op(ops.JOIN, on_fail=on_fail)
 

@@ -10,7 +10,7 @@ from scalesim.kernels.sampling import guided_index
 __all__ = ["draw_endpoint", "draw_popularity", "next_gap"]
 
 
-def next_gap(source, segment, now, work):  # type: ignore[no-untyped-def]
+def next_gap(source, segment, now, work):
     """Return the time from `now` to the next arrival, `work` expected arrivals ahead (inf: never).
 
     Inversion of the cumulated rate: with `work` drawn from the exponential with mean 1 this is the
@@ -40,7 +40,7 @@ def next_gap(source, segment, now, work):  # type: ignore[no-untyped-def]
             source[0].origin += source[0].period
 
 
-def draw_endpoint(endpoint, u):  # type: ignore[no-untyped-def]
+def draw_endpoint(endpoint, u):
     """Return the endpoint that the uniform number `u` falls on."""
     e = 0
     while e < len(endpoint) - 1 and u >= endpoint[e].cumulated:
@@ -48,7 +48,7 @@ def draw_endpoint(endpoint, u):  # type: ignore[no-untyped-def]
     return e
 
 
-def draw_popularity(popularity, cumulated, guide, which, seed, key, site):  # type: ignore[no-untyped-def]
+def draw_popularity(popularity, cumulated, guide, which, seed, key, site):
     """Return a key (which = 0) or client (which = 1), or -1 if the plan does not use it."""
     kind = popularity[which].kind
     if kind == 0:

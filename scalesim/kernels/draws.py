@@ -95,7 +95,9 @@ def bucket(value: float) -> int:
     if value <= 0.0:
         return 0
     mantissa, exponent = math.frexp(value)
-    index = (exponent - 1 - LOWEST_EXPONENT) * BUCKETS_PER_OCTAVE + int((mantissa * 2.0 - 1.0) * 64.0)
+    index = (exponent - 1 - LOWEST_EXPONENT) * BUCKETS_PER_OCTAVE + int(
+        (mantissa * 2.0 - 1.0) * 64.0
+    )
     return min(max(index, 0), BUCKETS - 1)
 
 

@@ -44,7 +44,7 @@ _AREA = 0.003949659822581572
 
 
 def ziggurat_tables() -> tuple[np.ndarray, np.ndarray]:
-    """Return the edges x[0..256] and heights exp(-x) of the exponential ziggurat with 256 layers."""
+    """Return the edges x[0..256] and heights exp(-x) of the ziggurat with 256 layers."""
     x = np.empty(_LAYERS + 1)
     x[0] = _AREA * math.exp(_EDGE)
     x[1] = _EDGE
@@ -54,7 +54,7 @@ def ziggurat_tables() -> tuple[np.ndarray, np.ndarray]:
     return x, np.exp(-x)
 
 
-def standard_exponential(edge, height, word):  # type: ignore[no-untyped-def]
+def standard_exponential(edge, height, word):
     """Return a draw from the exponential with mean 1, made of the bits `word` and what follows."""
     shift = 0.0
     while True:
@@ -73,7 +73,8 @@ def standard_exponential(edge, height, word):  # type: ignore[no-untyped-def]
         word = rebits(word)
 
 
-def normal_quantile(p):  # type: ignore[no-untyped-def]
+# fmt: off
+def normal_quantile(p):
     """Return the standard normal quantile of `p` in (0, 1); relative error below 1e-15.
 
     Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied
@@ -120,9 +121,10 @@ def normal_quantile(p):  # type: ignore[no-untyped-def]
                 + 5.99832206555887937690e-1) * r + 1.0)
         )
     return -x if q < 0.0 else x
+# fmt: on
 
 
-def guided_index(cumulated, guide, first, count, u):  # type: ignore[no-untyped-def]
+def guided_index(cumulated, guide, first, count, u):
     """Return the smallest index i with u < cumulated[first + i], in constant expected time.
 
     ``guide[first + j]`` is that index for u = j / count (Chen & Asau, "On generating random
@@ -134,7 +136,7 @@ def guided_index(cumulated, guide, first, count, u):  # type: ignore[no-untyped-
     return i
 
 
-def backoff_delay(rule, attempt):  # type: ignore[no-untyped-def]
+def backoff_delay(rule, attempt):
     """Return the wait after failed attempt number `attempt` (from 1), before jitter."""
     delay = rule.backoff
     for _ in range(1, attempt):
@@ -144,7 +146,7 @@ def backoff_delay(rule, attempt):  # type: ignore[no-untyped-def]
     return min(delay, rule.cap)
 
 
-def sample(row, values, edge, height, seed, key, site):  # type: ignore[no-untyped-def]
+def sample(row, values, edge, height, seed, key, site):
     """Return one draw from the distribution in `row`, at `site` of the strand `key`."""
     kind = row.kind
     if kind == CONSTANT:

@@ -16,7 +16,14 @@ from scalesim.plan.emit import PlanEmitter
 from scalesim.plan.tables import Plan
 from scalesim.policies.load_balancing import IpHash
 from scalesim.topology import Topology
-from scalesim.traffic import AnyTraffic, ClosedTraffic, Popularity, RateProfile, ReplayTraffic, Traffic
+from scalesim.traffic import (
+    AnyTraffic,
+    ClosedTraffic,
+    Popularity,
+    RateProfile,
+    ReplayTraffic,
+    Traffic,
+)
 
 __all__ = ["build_plan"]
 
@@ -96,15 +103,13 @@ def _root(emit: PlanEmitter, entry: str, name: str, traffic: AnyTraffic) -> None
     """Emit what a client does for one request."""
     emit.program(f"client.{name}")
     target = f"{entry}.{name}"
-    lower_attempts(
-        emit, target, traffic.timeout, traffic.retry, "send", "end", ("client", name)
-    )
+    lower_attempts(emit, target, traffic.timeout, traffic.retry, "send", "end", ("client", name))
     emit.label("end")
     emit.op(ops.END, site=("client", "think"))
 
 
 def _shares(names: Sequence[str], traffic: AnyTraffic) -> list[float]:
-    mix = traffic.mix if traffic.mix is not None else {names[0]: 1.0}
+    mix = traffic.mix if traffic.mix is not None else dict.fromkeys(names, 1.0)
     return [float(mix[name]) for name in names]
 
 
@@ -117,8 +122,8 @@ def _misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
             hint = nearest(name, names)
             message = f'the entry "{topology.entry}" has no endpoint "{name}". {hint}Known: {known}'
             yield Problem("traffic.mix", message, ("mix", name))
-    for name in names if traffic.mix is not None else ():
-        if name not in traffic.mix:
+    for name in names:
+        if name not in (traffic.mix or names):
             yield Problem(
                 "traffic.mix",
                 f'endpoint "{name}" of "{topology.entry}" is not in the mix; '
@@ -132,7 +137,9 @@ def _misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
     for name in sorted(set(replayed or ()) - set(names)):
         hint = nearest(name, names)
         yield Problem(
-            "traffic.endpoint", f'there is no endpoint "{name}". {hint}Known: {known}', ("endpoint",)
+            "traffic.endpoint",
+            f'there is no endpoint "{name}". {hint}Known: {known}',
+            ("endpoint",),
         )
     for part in topology.components.values():
         for field, why in _needs(part):
@@ -160,7 +167,10 @@ def _needs(part: Component) -> Iterator[tuple[str, str]]:
             if part.network_in is not None and endpoint.request_bytes is None:
                 yield "request_bytes", f'{subject} models network_in, endpoint "{name}" has no size'
             if part.network_out is not None and endpoint.response_bytes is None:
-                yield "response_bytes", f'{subject} models network_out, endpoint "{name}" has no size'
+                yield (
+                    "response_bytes",
+                    f'{subject} models network_out, endpoint "{name}" has no size',
+                )
 
 
 def _source(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, np.ndarray]:

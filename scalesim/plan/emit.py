@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class PlanEmitter:
             self._samplers[row] = len(self._samplers)
             first = len(self.values)
             self.values += row.values
-            count = row.count or len(row.values)
+            count = row.size
             self.rows["sampler"].append((row.kind, row.a, row.b, row.c, first, count))
         return self._samplers[row]
 
@@ -265,7 +266,7 @@ class PlanEmitter:
         owner = {}
         names = sorted(self.starts.items(), key=lambda item: item[1])
         bounds = [start for _, start in names] + [len(code)]
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             owner[start] = range(start, end)
         ends = np.asarray([row[4] for row in self.rows["target"]], np.int64)
         depth: dict[int, int] = {}
@@ -290,4 +291,3 @@ class PlanEmitter:
     def table(self, name: str, dtype: np.dtype) -> np.ndarray:
         """Return the collected rows of one table."""
         return np.asarray(self.rows[name], dtype) if self.rows[name] else np.zeros(0, dtype)
-

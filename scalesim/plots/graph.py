@@ -13,9 +13,10 @@ from statistics import fmean
 from scalesim.components import Cache, Component, Database, LoadBalancer, MessageQueue, Service
 from scalesim.topology import Topology
 
-__all__ = ["Edge", "Layout", "edges", "layered", "size_words", "type_words"]
+__all__ = ["Edge", "Layout", "edges", "layered", "resource_words", "size_words", "type_words"]
 
 _SWEEPS = 12  # of ordering; the models tried settle within 6
+_SETTLING = 40  # sweeps of heights: chains end up straight to the eye
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ def edges(topology: Topology) -> list[Edge]:
 def type_words(part: Component) -> str:
     """Return what a component is: ``load balancer``."""
     return part.type_name.replace("_", " ")
+
+
+def resource_words(resource: str) -> str:
+    """Return a resource as a label says it: ``CPU``, ``network out``."""
+    return "CPU" if resource == "cpu" else resource.replace("_", " ")
 
 
 def size_words(part: Component) -> str:
@@ -198,7 +204,7 @@ def _heights(rows: list[list[str]], links: list[tuple[str, str]]) -> dict[str, f
         tops = _stacked(row)
         for name, at in zip(row, tops, strict=True):
             height[name] = at - (tops[0] + tops[-1]) / 2
-    for sweep in range(8):
+    for sweep in range(_SETTLING):
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wish = [fmean([height[n] for n in near[name]] or [height[name]]) for name in row]
             for name, at in zip(row, _spread(row, wish), strict=True):

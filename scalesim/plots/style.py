@@ -36,9 +36,10 @@ CURVES = (BLUE, ORANGE, GREEN, "#CC79A7", SKY, "#8C6D31")
 """For curves side by side; red and black are kept for what is pointed out."""
 
 HEAT = LinearSegmentedColormap.from_list(
-    "utilization", [(0.0, "#F4F7FA"), (0.5, "#BBD9EC"), (0.75, "#F3B64B"), (1.0, "#C8430A")]
+    "utilization",
+    [(0.0, "#F4F7FA"), (0.42, "#BFDCEE"), (0.6, "#EFD79C"), (0.8, "#EFA238"), (1.0, "#C8430A")],
 )
-"""Utilization 0 .. 1: pale, blue, orange, red; it darkens throughout, so grey prints keep it."""
+"""Utilization 0 .. 1: pale, blue, sand, orange, red; it darkens throughout, so grey prints keep it."""
 
 FORMATS = ("pdf", "png", "svg")
 
@@ -87,6 +88,8 @@ class Picture(Figure):
             figsize=(width, height), facecolor="white", layout="constrained" if constrained else None
         )
         FigureCanvasAgg(self)
+        if constrained:
+            self.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.03, hspace=0.04)  # type: ignore[union-attr, call-arg]
 
     def draw(self, renderer: Any) -> None:
         """Draw in the house style: ticks are made as late as here."""

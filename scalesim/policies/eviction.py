@@ -47,7 +47,7 @@ def eviction_code(policy: EvictionPolicy) -> int:
     return list(EVICTION.members).index(policy.type_name)
 
 
-def unlink(cache, entry, c, e):  # type: ignore[no-untyped-def]
+def unlink(cache, entry, c, e):
     """Take entry e out of the list of cache c."""
     newer = entry[e].newer
     older = entry[e].older
@@ -61,7 +61,7 @@ def unlink(cache, entry, c, e):  # type: ignore[no-untyped-def]
         cache[c].tail = newer
 
 
-def push_head(cache, entry, c, e):  # type: ignore[no-untyped-def]
+def push_head(cache, entry, c, e):
     """Put entry e at the head of the list of cache c."""
     head = cache[c].head
     entry[e].newer = -1
@@ -73,26 +73,26 @@ def push_head(cache, entry, c, e):  # type: ignore[no-untyped-def]
     cache[c].head = e
 
 
-def keep_place(cache, entry, c, e):  # type: ignore[no-untyped-def]
-    """A hit changes nothing."""
+def keep_place(cache, entry, c, e):
+    """Change nothing at a hit."""
     return 0
 
 
-def move_to_head(cache, entry, c, e):  # type: ignore[no-untyped-def]
-    """A hit makes the entry the newest."""
+def move_to_head(cache, entry, c, e):
+    """Make the entry the newest at a hit."""
     if cache[c].head != e:
         unlink(cache, entry, c, e)
         push_head(cache, entry, c, e)
     return 0
 
 
-def oldest(cache, entry, c, seed, key):  # type: ignore[no-untyped-def]
-    """The entry at the tail goes."""
+def oldest(cache, entry, c, seed, key):
+    """Return the entry at the tail."""
     return cache[c].tail
 
 
-def any_entry(cache, entry, c, seed, key):  # type: ignore[no-untyped-def]
-    """Each entry is equally likely to go."""
+def any_entry(cache, entry, c, seed, key):
+    """Return any entry, each equally likely."""
     return cache[c].first + int(u01(seed, key, cache[c].site, 0) * cache[c].capacity)
 
 

@@ -47,7 +47,7 @@ def balancing_code(policy: BalancingPolicy) -> int:
     return list(BALANCING.members).index(policy.type_name)
 
 
-def round_robin(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+def round_robin(balancer, target, b, seed, key, client):
     """Smooth weighted round robin, as nginx does it: the heaviest lag gets the turn."""
     first = balancer[b].first
     best = first
@@ -61,7 +61,7 @@ def round_robin(balancer, target, b, seed, key, client):  # type: ignore[no-unty
     return best
 
 
-def least_connections(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+def least_connections(balancer, target, b, seed, key, client):
     """Fewest requests in flight for its weight; ties go round robin from the cursor."""
     first = balancer[b].first
     count = balancer[b].count
@@ -75,7 +75,7 @@ def least_connections(balancer, target, b, seed, key, client):  # type: ignore[n
     return best
 
 
-def random(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+def random(balancer, target, b, seed, key, client):
     """Independent choice in proportion to the weights."""
     first = balancer[b].first
     last = first + balancer[b].count - 1
@@ -90,12 +90,12 @@ def random(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-d
     return last
 
 
-def ip_hash(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
-    """A client's network always meets the same target (weights are ignored)."""
+def ip_hash(balancer, target, b, seed, key, client):
+    """Return the target that the client's network always meets (weights are ignored)."""
     return balancer[b].first + hash_below(client, balancer[b].count)
 
 
-def power_of_two(balancer, target, b, seed, key, client):  # type: ignore[no-untyped-def]
+def power_of_two(balancer, target, b, seed, key, client):
     """Draw `choices` targets with replacement and take the one with fewest requests in flight."""
     first = balancer[b].first
     count = balancer[b].count

@@ -37,13 +37,13 @@ def sharding_code(policy: ShardingPolicy) -> int:
     return list(SHARDING.members).index(policy.type_name)
 
 
-def hashed(value, shards):  # type: ignore[no-untyped-def]
-    """A well-mixed hash of the key, modulo the number of shards."""
+def hashed(value, shards):
+    """Return a well-mixed hash of the key, modulo the number of shards."""
     return hash_below(value, shards)
 
 
-def modulo(value, shards):  # type: ignore[no-untyped-def]
-    """The key's number modulo the number of shards: neighbours go to different shards."""
+def modulo(value, shards):
+    """Return the key's number modulo the number of shards: neighbours go to different shards."""
     return value % shards
 
 

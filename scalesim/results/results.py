@@ -30,8 +30,8 @@ __all__ = ["Results"]
 class Results:
     """What `simulate` returns: one or more trials of one model, read together.
 
-    Numbers are of the measured window ``[warmup, duration)``, pooled over the trials; `partial` says
-    whether the run was interrupted.
+    Numbers are of the measured window ``[warmup, duration)``, pooled over the trials; `partial`
+    says whether the run was interrupted.
 
     Parameters
     ----------
@@ -87,7 +87,8 @@ class Results:
         """Return a per-bucket array summed over the measured buckets and the trials."""
         parts = [getattr(each, name)[self.window_of(each)[0] :] for each in self.recordings]
         if parts[0].dtype.names is None:
-            return np.sum([part.sum(axis=0) for part in parts], axis=0)
+            total: np.ndarray = np.sum([part.sum(axis=0) for part in parts], axis=0)
+            return total
         out = np.zeros(parts[0].shape[1:], parts[0].dtype)
         for field in parts[0].dtype.names:
             largest = field in ("longest", "deepest")
@@ -161,7 +162,7 @@ class Results:
         return 1 - self.counts["completed"] / ended if ended else math.nan
 
     def goodput(self, deadline: float) -> float:
-        """Return completed requests a second with a latency of `deadline` [s] or less (to 0.8 %)."""
+        """Return completed requests a second within `deadline` [s], read to 0.8 %."""
         from scalesim.kernels.draws import bucket
 
         good = int(self.latency.histogram[: bucket(deadline) + 1].sum())
@@ -245,7 +246,7 @@ class Results:
     def call_levels(self) -> dict[str, int]:
         """Return how many calls lie between the entry and each component, at most."""
         calls = self.topology.calls()
-        level = {name: 0 for name in self.topology.components}
+        level = dict.fromkeys(self.topology.components, 0)
         for _ in level:
             for (caller, _endpoint), callees in calls.items():
                 for callee, _e in callees:
@@ -295,5 +296,3 @@ def _index(name: str, known: Sequence[str], what: str) -> int:
             f'there is no {what} "{name}". {nearest(name, known)}Known: {", ".join(known)}'
         )
     return list(known).index(name)
-
-

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from scalesim.results.results import Results
 
-__all__ = ["as_dict", "attempts", "components", "html", "requests", "resources", "series", "summary"]
+__all__ = [
+    "as_dict",
+    "attempts",
+    "components",
+    "html",
+    "requests",
+    "resources",
+    "series",
+    "summary",
+]
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
@@ -168,7 +177,8 @@ def series(results: Results) -> pd.DataFrame:
             depth = recording.station["depth"][:, members].sum(axis=1)
             frame[f"{name}.utilization_ratio"] = busy / (slots[members].sum() * width)
             frame[f"{name}.queue_depth"] = depth / width
-    return pd.DataFrame(frame)[keep].reset_index(drop=True)
+    table: pd.DataFrame = pd.DataFrame(frame)[keep].reset_index(drop=True)
+    return table
 
 
 def attempts(results: Results) -> pd.DataFrame:
@@ -208,8 +218,8 @@ def summary(results: Results) -> str:
         f"{results.trials} trial{'s' if results.trials > 1 else ''}, {results.engine} engine",
         f"arrived {results.arrival_rate:,.4g}/s, completed {results.throughput:,.4g}/s, "
         f"error ratio {results.error_ratio:.3%}",
-        f"latency of completed requests: mean {_ms(latency.mean)}, p50 {_ms(latency.quantile(0.5))}, "
-        f"p90 {_ms(latency.quantile(0.9))}, p99 {_ms(latency.quantile(0.99))}",
+        f"latency of completed requests: mean {_ms(latency.mean)}, "
+        + ", ".join(f"{name} {_ms(latency.quantile(p))}" for name, p in _QUANTILES.items()),
         f"bottleneck: {results.bottleneck}",
     ]
     return "\n".join(lines)

@@ -8,25 +8,22 @@ growth. A fix is a lever that was simulated in place, not a rule of thumb. Cost 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scalesim.errors import InvalidInput, InvalidModel, Problem
+from scalesim.errors import InvalidModel
 from scalesim.results import Bottleneck
+from scalesim.studies.answer import Break, Fix, Forecast, MonthPoint
 from scalesim.studies.breaking import BreakingLoad, Evaluation, Evaluator, find_breaking_load
-from scalesim.studies.cost import Cost, monthly_cost
-from scalesim.studies.levers import Lever, levers_for
+from scalesim.studies.cost import monthly_cost
+from scalesim.studies.forecast_arguments import Ticker, check_arguments
+from scalesim.studies.levers import levers_for
 from scalesim.studies.objective import Objective
 from scalesim.studies.prices import PriceBook
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Growth, Traffic
 from scalesim.traffic.growth import growth_kind
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Break", "Fix", "Forecast", "MonthPoint", "forecast"]
 
@@ -34,146 +31,9 @@ PEAK_WINDOW = 900.0
 _MONTH_SECONDS = 730 * 3600.0
 
 
-@dataclass(frozen=True)
-class MonthPoint:
-    """One month, simulated at its peak rate.
-
-    Parameters
-    ----------
-    month : int
-    rate : float [requests/s]
-    utilization : float [ratio]
-        Of the busiest resource, `busiest`.
-    latency : float [s]
-        At the objective's quantile; nan if unstable: it has none.
-    error_ratio : float [ratio]
-    stable, meets : bool
-    """
-
-    month: int
-    rate: float
-    utilization: float
-    busiest: str
-    latency: float
-    error_ratio: float
-    stable: bool
-    meets: bool
-
-
-@dataclass(frozen=True)
-class Break:
-    """What breaks, when, and the numbers that show it (at the lowest rate seen to break it).
-
-    Parameters
-    ----------
-    component, resource : str
-    rate, rate_low, rate_high : float [requests/s at peak]
-        Breaking load and its 95 % interval.
-    month, month_low, month_high : int or None
-        First month whose peak reaches that load; None: not within 1,200 months.
-    misses : {"latency", "error_ratio", "unstable"}
-    latency : float [s]
-        At the objective's quantile; nan if unstable.
-    error_ratio : float [ratio]
-    evidence : Bottleneck
-    already : bool
-        Broken at today's peak.
-    """
-
-    component: str
-    resource: str
-    rate: float
-    rate_low: float
-    rate_high: float
-    month: int | None
-    month_low: int | None
-    month_high: int | None
-    misses: str
-    latency: float
-    error_ratio: float
-    evidence: Bottleneck
-    already: bool
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A lever that was simulated in place.
-
-    Parameters
-    ----------
-    lever : Lever
-    next_break : Break or None
-        What breaks next, with the fix in place; None: nothing that was simulated.
-    holds : bool
-        Whether the objective then holds over the whole horizon.
-    tried : tuple of str
-        Every lever that was simulated, with the month in which it breaks.
-    """
-
-    lever: Lever
-    next_break: Break | None
-    holds: bool
-    tried: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Forecast:
-    """The answer of `forecast`; see `verdict` and `summary()` first."""
-
-    topology: Topology
-    traffic: Traffic
-    growth: Growth
-    months: int
-    objective: Objective
-    peak_window: float
-    peak_rate: float
-    first_break: Break | None
-    highest_rate: float
-    fix: Fix | None
-    points: tuple[MonthPoint, ...]
-    after_fix: tuple[MonthPoint, ...]
-    cost_before: Cost
-    cost_after: Cost | None
-    simulations: int
-    partial: bool
-
-    @property
-    def verdict(self) -> str:
-        """One or two sentences: what breaks, when, and what fixes it."""
-        from scalesim.studies.report import verdict
-
-        return verdict(self)
-
-    def summary(self) -> str:
-        """Return the verdict and its reasons as text."""
-        from scalesim.studies.report import summary
-
-        return summary(self)
-
-    def __repr__(self) -> str:
-        return self.summary()
-
-    def _repr_html_(self) -> str:
-        from scalesim.studies.report import html
-
-        return html(self)
-
-    def table(self) -> pd.DataFrame:
-        """Return one row for each month: peak rate, utilization, latency, cost."""
-        from scalesim.studies.report import table
-
-        return table(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, units in the names, nan as None."""
-        from scalesim.studies.report import as_dict
-
-        return as_dict(self)
-
-
 def forecast(
     topology: Topology,
-    traffic: Traffic,
+    traffic: AnyTraffic,
     *,
     growth: Growth | float,
     objective: Objective,
@@ -229,10 +89,11 @@ def forecast(
     >>> answer.first_break.month
     11
     """
-    growth = growth_kind().normalize(growth)
-    _check_arguments(topology, traffic, growth, objective, months, peak_window, trials, requests)
-    study = _Study(topology, traffic, growth, objective, months, peak_window, trials, requests, seed)
-    with _Ticker(progress) as study.tick:
+    law: Growth = growth_kind().normalize(growth)
+    check_arguments(topology, traffic, law, objective, months, peak_window, trials, requests)
+    assert isinstance(traffic, Traffic)
+    study = _Study(topology, traffic, law, objective, months, peak_window, trials, requests, seed)
+    with Ticker(progress) as study.tick:
         return study.answer(prices or PriceBook.default(), region)
 
 
@@ -316,9 +177,7 @@ class _Study:
 
     def search(self, topology: Topology, start: float, trials: int) -> BreakingLoad:
         """Return the breaking load of a variant."""
-        return find_breaking_load(
-            self.evaluator(topology), start, trials=trials, tick=self.count
-        )
+        return find_breaking_load(self.evaluator(topology), start, trials=trials, tick=self.count)
 
     def month_points(self, topology: Topology) -> tuple[MonthPoint, ...]:
         """Return every month, simulated at its peak."""
@@ -332,7 +191,14 @@ class _Study:
             busiest = f"{top.component}.{top.resource}"
             stable = not e.unstable
             return MonthPoint(
-                month, rate, top.utilization, busiest, e.latency, e.error_ratio, stable, not e.misses
+                month,
+                rate,
+                top.utilization,
+                busiest,
+                e.latency,
+                e.error_ratio,
+                stable,
+                not e.misses,
             )
 
         with ThreadPoolExecutor(2) as pool:
@@ -405,9 +271,9 @@ def culprit(failing: Evaluation) -> Bottleneck:
     """
     results = failing.results
     innermost = results.bottleneck
-    if failing.misses == "latency" or innermost.utilization > 0.97:
-        if failing.misses != "unstable" or innermost.utilization > 0.97:
-            return innermost
+    saturated = innermost.utilization > 0.97
+    if saturated or failing.misses == "latency":
+        return innermost
     if failing.misses == "error_ratio" and results.station["rejected"].any():
         return results.evidence(int(results.station["rejected"].argmax()))
     if failing.unstable:
@@ -416,76 +282,3 @@ def culprit(failing: Evaluation) -> Bottleneck:
         members = [s for s, name in enumerate(names) if name == failing.unstable]
         return results.evidence(max(members, key=lambda s: float(results.utilization[s])))
     return innermost
-
-
-class _Ticker:
-    """Counts simulations on standard error while a forecast runs."""
-
-    def __init__(self, show: bool | None) -> None:
-        self.show = sys.stderr.isatty() if show is None else show
-        self.bar: Any = None
-
-    def __enter__(self) -> Callable[[], None]:
-        if self.show:
-            from tqdm.auto import tqdm
-
-            form = "forecast: {n} simulations [{elapsed}]"
-            self.bar = tqdm(bar_format=form, leave=False, delay=0.5)
-        return self.tick
-
-    def tick(self) -> None:
-        if self.bar is not None:
-            self.bar.update(1)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-def _check_arguments(
-    topology: object,
-    traffic: object,
-    growth: Any,
-    objective: Any,
-    months: Any,
-    peak_window: Any,
-    trials: Any,
-    requests: Any,
-) -> None:
-    problems: list[Problem] = []
-    if not isinstance(topology, Topology):
-        problems.append(Problem("topology", f"got {type(topology).__name__}, allowed is a Topology"))
-    if isinstance(traffic, AnyTraffic) and not isinstance(traffic, Traffic):
-        message = f"{traffic.type_name} traffic has no rate that could grow; give open traffic"
-        problems.append(Problem("traffic", message))
-    elif not isinstance(traffic, Traffic):
-        problems.append(Problem("traffic", f"got {type(traffic).__name__}, allowed is a Traffic"))
-    else:
-        problems += [p.under("traffic") for p in traffic.check()]
-    problems += _described("growth", growth, Growth)
-    problems += _described("objective", objective, Objective)
-    for name, value, low, high in (
-        ("months", months, 1, 1200),
-        ("trials", trials, 2, 100),
-        ("requests", requests, 1000, 10**8),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            text = f"got {value!r}, allowed is a whole number from {low} to {high}"
-            problems.append(Problem(name, text))
-    if not isinstance(peak_window, (int, float)) or not 0 < peak_window < math.inf:
-        problems.append(Problem("peak_window", f"got {peak_window!r}, allowed is a time above 0 s"))
-    if not problems:
-        peak = traffic.peak_rate(peak_window) * growth.factor(months)  # type: ignore[union-attr]
-        if not peak <= 1e9:
-            text = f"the peak would be {peak:.3g} requests/s in month {months}; at most 1e9 makes sense"
-            problems.append(Problem("growth", text))
-    if problems:
-        raise InvalidInput(problems)
-
-
-def _described(name: str, value: Any, cls: type) -> Sequence[Problem]:
-    if not isinstance(value, cls):
-        return [Problem(name, f"got {value!r}, allowed is a {cls.__name__}")]
-    return [
-        Problem(".".join([name, *map(str, each.path)]), each.message) for each in value.check()
-    ]

@@ -11,7 +11,7 @@ from scalesim.results.bottleneck import RESOURCE_WORDS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scalesim.studies.forecast import Break, Forecast
+    from scalesim.studies.answer import Break, Forecast
 
 __all__ = ["as_dict", "html", "summary", "table", "verdict"]
 
@@ -40,6 +40,11 @@ def _what(broken: Break) -> str:
     return f"{RESOURCE_WORDS.get(broken.resource, broken.resource)} of {broken.component}"
 
 
+def _verb(broken: Break) -> str:
+    plural = RESOURCE_WORDS.get(broken.resource, "").endswith("s") and broken.resource != "apply"
+    return "break" if plural else "breaks"
+
+
 def _usd(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.0f} USD"
 
@@ -51,8 +56,8 @@ def verdict(forecast: Forecast) -> str:
         return "Interrupted before the breaking load was found."
     if broken is None:
         return (
-            f"Nothing breaks: the objective holds up to {_rate(forecast.highest_rate)} at peak, the "
-            "highest load simulated."
+            f"Nothing breaks: the objective holds up to {_rate(forecast.highest_rate)} at peak, "
+            "the highest load simulated."
         )
     what, when = _what(broken), _months(broken)
     load = f"{_rate(broken.rate)} at peak ({_range(broken.rate_low, broken.rate_high)})"
@@ -61,8 +66,10 @@ def verdict(forecast: Forecast) -> str:
             f"Nothing breaks within {forecast.months} months. First to break would be {what}, at "
             f"{load}, {when}."
         )
-    text = f"{what[0].upper()}{what[1:]} break first: at {load}, {when}."
-    if text.startswith(("The memory", "The disk", "The inward", "The outward", "The room", "The apply")):
+    text = f"{what[0].upper()}{what[1:]} {_verb(broken)} first: at {load}, {when}."
+    if text.startswith(
+        ("The memory", "The disk", "The inward", "The outward", "The room", "The apply")
+    ):
         text = text.replace(" break first", " breaks first", 1)
     return f"{text} {_fix_sentence(forecast)}".strip()
 
@@ -78,7 +85,7 @@ def _fix_sentence(forecast: Forecast) -> str:
         if after is not None:
             text += f" (next: {_what(after)}, at {_rate(after.rate)})"
     elif after is not None:
-        text += f"; then {_what(after)} break, {_months(after)}, at {_rate(after.rate)}"
+        text += f"; then {_what(after)} {_verb(after)}, {_months(after)}, at {_rate(after.rate)}"
     before, later = forecast.cost_before, forecast.cost_after
     if later is not None and before.total_usd_per_month is not None:
         text += (
@@ -101,8 +108,8 @@ def summary(forecast: Forecast) -> str:
     window = f"{forecast.peak_window / 60:g} minutes"
     lines += [
         f"Objective: {forecast.objective.describe()}.",
-        f"Peak today: {_rate(forecast.peak_rate)}, the mean of the busiest {window} of the traffic; "
-        f"{forecast.simulations} simulations at steady rates.",
+        f"Peak today: {_rate(forecast.peak_rate)}, the mean of the busiest {window} of the "
+        f"traffic; {forecast.simulations} simulations at steady rates.",
         f"Cost now: {forecast.cost_before.describe()}",
     ]
     lines += [f"Cost note: {note}" for note in forecast.cost_before.notes]
@@ -124,7 +131,8 @@ def _why(forecast: Forecast, broken: Break) -> str:
         text = f"just above that load work comes faster than {_what(broken)} can do it: the line "
         text += "grows without end (unstable: no latency can be stated)"
     elif broken.misses == "latency":
-        text = f"just above that load {objective.quantile_name} latency is {broken.latency * 1e3:,.4g} ms"
+        text = f"just above that load {objective.quantile_name} latency is "
+        text += f"{broken.latency * 1e3:,.4g} ms"
     else:
         text = f"just above that load the error ratio is {broken.error_ratio:.2%}"
     text += f"; {evidence}"

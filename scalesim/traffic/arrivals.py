@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 from scalesim.components.steps import Retry
@@ -232,7 +233,9 @@ class ReplayTraffic(AnyTraffic):
         For each arrival; else drawn from `keys` and `clients`.
     """
 
-    at: tuple[float, ...] = param(ListOf(Number("s", at_least=0)), "times of arrival", kw_only=False)
+    at: tuple[float, ...] = param(
+        ListOf(Number("s", at_least=0)), "times of arrival", kw_only=False
+    )
     endpoint: tuple[str, ...] | None = param(
         ListOf(Name("an endpoint")), "endpoint of each arrival", default=None
     )
@@ -246,15 +249,13 @@ class ReplayTraffic(AnyTraffic):
         if not isinstance(self.at, tuple):
             return
         numbers = [each for each in self.at if isinstance(each, (int, float))]
-        back = next((i for i, (a, b) in enumerate(zip(numbers, numbers[1:], strict=False)) if b < a), None)
+        back = next((i for i, (a, b) in enumerate(pairwise(numbers)) if b < a), None)
         if back is not None:
             yield Problem("", f"times go back after arrival {back + 1}; sort them", ("at",))
         for name in ("endpoint", "key", "client"):
             given = getattr(self, name)
             if isinstance(given, tuple) and len(given) != len(self.at):
-                yield Problem(
-                    "", f"got {len(given)} values for {len(self.at)} arrivals", (name,)
-                )
+                yield Problem("", f"got {len(given)} values for {len(self.at)} arrivals", (name,))
 
     def scaled(self, factor: float) -> Self:
         return dataclasses.replace(self, at=tuple(each / factor for each in self.at))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scalesim.fields import Description, Family, ListOf, Number, OneOf, param
 
@@ -11,9 +12,11 @@ __all__ = ["GROWTH", "Compound", "FactorTable", "Growth", "Linear", "growth_kind
 
 GROWTH = Family(
     "growth",
-    scalar=lambda value: Compound(float(value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool)
-    else value,
+    scalar=lambda value: (
+        Compound(float(value))
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else value
+    ),
 )
 
 
@@ -52,7 +55,7 @@ class Compound(Growth):
 
     def factor(self, month: float) -> float:
         try:
-            return (1.0 + self.per_month) ** month
+            return float((1.0 + self.per_month) ** month)
         except OverflowError:
             return math.inf
 
@@ -112,7 +115,7 @@ class FactorTable(Growth):
         if factor <= 1.0:
             return 0.0
         table = (1.0, *self.factors)
-        for month, (low, high) in enumerate(zip(table, table[1:], strict=False)):
+        for month, (low, high) in enumerate(pairwise(table)):
             if high >= factor:
                 return month + (factor - low) / (high - low)
         return math.inf

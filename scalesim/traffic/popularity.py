@@ -1,4 +1,4 @@
-"""Popularity: how often each of many keys (or clients) is asked for. Number 0 is the most popular."""
+"""Popularity: how often each of many keys (or clients) is asked for, the most popular first."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from scalesim.policies.eviction import push_head, unlink
 __all__ = ["drop_key", "fill", "lookup"]
 
 
-def lookup(st, c, item, now):  # type: ignore[no-untyped-def]
+def lookup(st, c, item, now):
     """Whether the key is present and fresh; counts and touches."""
     e = st.place[st.cache[c].first_key + item]
     if e >= 0 and now < st.entry[e].expires:
@@ -19,7 +19,7 @@ def lookup(st, c, item, now):  # type: ignore[no-untyped-def]
     return False
 
 
-def fill(st, c, item, key, now):  # type: ignore[no-untyped-def]
+def fill(st, c, item, key, now):
     """Store the key. A fresh one is touched, an expired one counts as new."""
     cache = st.cache
     entry = st.entry
@@ -48,7 +48,7 @@ def fill(st, c, item, key, now):  # type: ignore[no-untyped-def]
     entry[e].expires = now + cache[c].ttl
 
 
-def drop_key(st, c, item):  # type: ignore[no-untyped-def]
+def drop_key(st, c, item):
     """Remove the key if present."""
     e = st.place[st.cache[c].first_key + item]
     if e >= 0:

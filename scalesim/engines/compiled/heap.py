@@ -6,12 +6,12 @@ a hole; the next push fills it with one sift instead of two (measured: a tenth o
 
 from __future__ import annotations
 
-__all__ = ["CLASS_SHIFT", "first_event", "push", "settle_hole"]
+__all__ = ["CLASS_SHIFT", "push", "settle_hole"]
 
 CLASS_SHIFT = 56
 
 
-def sift_down(st, i, size, at, order, what, serial):  # type: ignore[no-untyped-def]
+def sift_down(st, i, size, at, order, what, serial):
     """Put an event into the hole at i, moving smaller children up."""
     event = st.event
     while True:
@@ -37,7 +37,7 @@ def sift_down(st, i, size, at, order, what, serial):  # type: ignore[no-untyped-
     event[i].serial = serial
 
 
-def push(st, at, cls, what, serial):  # type: ignore[no-untyped-def]
+def push(st, at, cls, what, serial):
     """Schedule an event of class `cls`."""
     clock = st.clock
     order = (cls << CLASS_SHIFT) | clock[0].sequence
@@ -64,7 +64,7 @@ def push(st, at, cls, what, serial):  # type: ignore[no-untyped-def]
     event[i].serial = serial
 
 
-def settle_hole(st):  # type: ignore[no-untyped-def]
+def settle_hole(st):
     """Fill a hole at the root with the last event."""
     clock = st.clock
     if clock[0].hole:

@@ -1,8 +1,8 @@
 """Compile the interpreter: wrap the plain functions, twin the primitive draws, key the cache.
 
 Every option and why (all measured on this kind of kernel): helpers ``forceinline`` (4 times faster
-than calls), ``_nrt=False`` on the entry (an accidental allocation becomes a compile error; a private
-option, so it stands here alone and `build_kernel(nrt=True)` shows the kernel lives without it),
+than calls), ``_nrt=False`` on the entry (an accidental allocation becomes a compile error; a
+private option, so it stands here alone and `build_kernel(nrt=True)` shows that it can go),
 ``error_model="numpy"``, ``nogil`` (trials run in threads). Numba's cache does not notice an edit in
 a callee in another file, so a digest of every source is part of the entry's closure and thereby of
 its cache key.
@@ -10,6 +10,7 @@ its cache key.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import types
@@ -33,8 +34,8 @@ from scalesim.engines.compiled import (
     strands,
 )
 from scalesim.kernels import arrivals, draws, sampling
-from scalesim.policies import eviction
 from scalesim.plan import tables
+from scalesim.policies import eviction
 
 __all__ = ["build_kernel", "kernel_is_cached", "mark_cached", "source_digest"]
 
@@ -47,50 +48,50 @@ _LAST_BUCKET = draws.BUCKETS - 1
 
 
 @register_jitable(forceinline=True)
-def _mix(z):  # type: ignore[no-untyped-def]
+def _mix(z):
     z = (z ^ (z >> _S30)) * _M1
     z = (z ^ (z >> _S27)) * _M2
     return z ^ (z >> _S31)
 
 
-def _bits(seed, key, site, k):  # type: ignore[no-untyped-def]
+def _bits(seed, key, site, k):
     return _mix(_mix(key + seed) + site + _U(k) * _GOLDEN)
 
 
-def _rebits(word):  # type: ignore[no-untyped-def]
+def _rebits(word):
     return _mix(word + _GOLDEN)
 
 
-def _layer(word):  # type: ignore[no-untyped-def]
+def _layer(word):
     return np.int64(word & _LOW8)
 
 
-def _fraction(word):  # type: ignore[no-untyped-def]
+def _fraction(word):
     return np.int64(word >> _S11) * 1.1102230246251565e-16
 
 
-def _child_key(key, tag, number):  # type: ignore[no-untyped-def]
+def _child_key(key, tag, number):
     if tag == _ZERO and number == 0:
         return key
     return _mix((key ^ tag) + _U(number + 1) * _GOLDEN)
 
 
-def _key_of(number):  # type: ignore[no-untyped-def]
+def _key_of(number):
     return _U(number)
 
 
-def _hash_below(value, count):  # type: ignore[no-untyped-def]
+def _hash_below(value, count):
     return np.int64(_mix(_U(value + 1) * _GOLDEN) % _U(count))
 
 
-def _bucket(value):  # type: ignore[no-untyped-def]
+def _bucket(value):
     if value <= 0.0:
         return 0
     index = (np.float64(value).view(np.int64) >> 46) - _BUCKET_BASE
     return min(max(index, 0), _LAST_BUCKET)
 
 
-_TWINS = {
+_TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     draws.mix: lambda z: _mix(z),
     draws.bits: _bits,
     draws.rebits: _rebits,
@@ -110,15 +111,25 @@ _SOURCES = (
 def _helpers() -> list[Callable[..., Any]]:
     """Return every plain function that the entry may call."""
     found: dict[Callable[..., Any], None] = {}
-    for module in (arrivals, draws, sampling, eviction, heap, strands, stations, caches, requests, loop):
+    for module in (
+        arrivals,
+        draws,
+        sampling,
+        eviction,
+        heap,
+        strands,
+        stations,
+        caches,
+        requests,
+        loop,
+    ):
         for value in vars(module).values():
             if isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
                 found[value] = None
     for function in (*ladders.POLICY_FUNCTIONS, *ladders.LADDERS):
         found[function] = None
-    for skipped in (*_TWINS, draws.site_hash, sampling.ziggurat_tables, loop.advance):
-        found.pop(skipped, None)
-    return list(found)
+    skipped = {*_TWINS, draws.site_hash, sampling.ziggurat_tables, loop.advance}
+    return [function for function in found if function not in skipped]
 
 
 @cache
@@ -149,7 +160,7 @@ def _entry(digest: int) -> Callable[..., Any]:
     step = loop.advance
     register_jitable(forceinline=True)(step)
 
-    def advance(st, limit):  # type: ignore[no-untyped-def]
+    def advance(st, limit):
         if limit < 0:
             return digest
         return step(st, limit)
@@ -186,7 +197,5 @@ def mark_cached() -> None:
     """Remember that the present sources have been compiled on this machine."""
     marker = _marker()
     if marker is not None:
-        try:
+        with contextlib.suppress(OSError):
             marker.touch()
-        except OSError:
-            pass

@@ -35,15 +35,15 @@ from scalesim.engines.compiled.strands import (
 from scalesim.kernels.draws import bucket, child_key, u01
 from scalesim.kernels.sampling import backoff_delay
 
-__all__ = ["BOUNDARY", "DONE", "FULL", "SLICE", "advance"]
+__all__ = ["BOUNDARY", "FULL", "SLICE", "advance"]
 
-SLICE, BOUNDARY, FULL, DONE = 0, 1, 2, 3
-"""Why `advance` returned: slice over, a bucket's end reached, out of strands, nothing left to do."""
+SLICE, BOUNDARY, FULL = 0, 1, 2
+"""Why `advance` returned: slice over, a bucket's end reached, out of strands."""
 
 BLOCKED = 0
 
 
-def call(st, i, program, instance, tag):  # type: ignore[no-untyped-def]
+def call(st, i, program, instance, tag):
     """Push the strand's registers and go to `program`."""
     strand = st.strand
     f = i * st.clock[0].depth + strand[i].level
@@ -58,7 +58,7 @@ def call(st, i, program, instance, tag):  # type: ignore[no-untyped-def]
     strand[i].pc = program
 
 
-def returned(st, i):  # type: ignore[no-untyped-def]
+def returned(st, i):
     """Pop the registers and go on after the call, or at its `on_fail`."""
     strand = st.strand
     strand[i].level -= 1
@@ -70,7 +70,7 @@ def returned(st, i):  # type: ignore[no-untyped-def]
     strand[i].pc = pc + 1 if strand[i].status == ops.COMPLETED else st.code[pc].on_fail
 
 
-def answer(st, i):  # type: ignore[no-untyped-def]
+def answer(st, i):
     """End strand i: tell its parent, if one waits, and free it."""
     strand = st.strand
     parent = strand[i].parent
@@ -97,7 +97,7 @@ def answer(st, i):  # type: ignore[no-untyped-def]
     free_strand(st, i)
 
 
-def retry(st, i, row, now):  # type: ignore[no-untyped-def]
+def retry(st, i, row, now):
     """Give up, go on at once, or wait; True if the strand blocks."""
     strand = st.strand
     rule = st.retry[row.a]
@@ -120,7 +120,7 @@ def retry(st, i, row, now):  # type: ignore[no-untyped-def]
     return False
 
 
-def record(st, i, tally, now):  # type: ignore[no-untyped-def]
+def record(st, i, tally, now):
     """Record the time since strand i was spawned."""
     time = now - st.strand[i].started
     st.tally[tally].count += 1
@@ -130,7 +130,7 @@ def record(st, i, tally, now):  # type: ignore[no-untyped-def]
     st.tally_histogram[tally, bucket(time)] += 1
 
 
-def transfer_time(st, i, row):  # type: ignore[no-untyped-def]
+def transfer_time(st, i, row):
     """Return how long the network card is busy with the request's or response's bytes."""
     which = row.b
     if which < 0:
@@ -139,7 +139,7 @@ def transfer_time(st, i, row):  # type: ignore[no-untyped-def]
     return draw(st, which, st.strand[i].key, row.site) * row.x
 
 
-def run_strand(st, i, now):  # type: ignore[no-untyped-def]
+def run_strand(st, i, now):
     """Run strand i until it blocks or ends; FULL if it needs a strand and none is free."""
     strand = st.strand
     clock = st.clock
@@ -268,7 +268,7 @@ def run_strand(st, i, now):  # type: ignore[no-untyped-def]
                 return BLOCKED
 
 
-def spawn(st, i, row, now):  # type: ignore[no-untyped-def]
+def spawn(st, i, row, now):
     """Make the child of an ATTEMPT, FORK or SPAWN and let it be ready."""
     strand = st.strand
     clock = st.clock
@@ -294,7 +294,7 @@ def spawn(st, i, row, now):  # type: ignore[no-untyped-def]
     make_ready(st, child)
 
 
-def resume(st, i, now):  # type: ignore[no-untyped-def]
+def resume(st, i, now):
     """Finish the operation that strand i was blocked in."""
     strand = st.strand
     row = st.code[strand[i].pc]
@@ -310,7 +310,7 @@ def resume(st, i, now):  # type: ignore[no-untyped-def]
         strand[i].pc += 1
 
 
-def happen(st, what, serial, now):  # type: ignore[no-untyped-def]
+def happen(st, what, serial, now):
     """Let an event happen; return the strand to run, or -1."""
     kind = what & 3
     i = what >> 2
@@ -331,7 +331,7 @@ def happen(st, what, serial, now):  # type: ignore[no-untyped-def]
     return i
 
 
-def advance(st, limit):  # type: ignore[no-untyped-def]
+def advance(st, limit):
     """Process up to `limit` events; return why it stopped.
 
     Between calls the state is consistent: it can be grown, kept, or thrown away.

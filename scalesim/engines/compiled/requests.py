@@ -16,7 +16,7 @@ from scalesim.plan.tables import CLOSED, OPEN
 __all__ = ["end_request", "start_request", "start_source", "start_user"]
 
 
-def start_source(st):  # type: ignore[no-untyped-def]
+def start_source(st):
     """Schedule the first arrival, or every user's first thinking."""
     if st.source[0].kind == CLOSED:
         for user in range(st.source[0].users):
@@ -29,7 +29,7 @@ def start_source(st):  # type: ignore[no-untyped-def]
         schedule_arrival(st, 0.0)
 
 
-def schedule_arrival(st, now):  # type: ignore[no-untyped-def]
+def schedule_arrival(st, now):
     """Schedule the arrival of the next request."""
     clock = st.clock
     number = clock[0].next_request
@@ -48,7 +48,7 @@ def schedule_arrival(st, now):  # type: ignore[no-untyped-def]
     clock[0].sequence += 1
 
 
-def begin(st, i, key, now):  # type: ignore[no-untyped-def]
+def begin(st, i, key, now):
     """Begin a request in strand i: what it asks for, about which key, from which client."""
     clock = st.clock
     strand = st.strand
@@ -91,7 +91,7 @@ def begin(st, i, key, now):  # type: ignore[no-untyped-def]
         st.requests[number, 2] = e
 
 
-def start_request(st, now):  # type: ignore[no-untyped-def]
+def start_request(st, now):
     """Let the next open or recorded request arrive; return its strand."""
     key = key_of(st.clock[0].next_request)
     i = new_strand(st, now)
@@ -100,25 +100,25 @@ def start_request(st, now):  # type: ignore[no-untyped-def]
     return i
 
 
-def user_key(st, i):  # type: ignore[no-untyped-def]
+def user_key(st, i):
     """Return the key of the user's present turn."""
     return child_key(key_of(st.strand[i].user), st.clock[0].user_tag, st.strand[i].turns)
 
 
-def think(st, i, now):  # type: ignore[no-untyped-def]
+def think(st, i, now):
     """Let a user think before the next request."""
     time = draw(st, st.source[0].think, user_key(st, i), st.clock[0].think_site)
     push(st, now + time, ARRIVAL, i * 4 + RESUME, 0)
 
 
-def start_user(st, i, now):  # type: ignore[no-untyped-def]
+def start_user(st, i, now):
     """Let a user who has thought send the next request."""
     key = user_key(st, i)
     st.strand[i].turns += 1
     begin(st, i, key, now)
 
 
-def end_request(st, i, now):  # type: ignore[no-untyped-def]
+def end_request(st, i, now):
     """End a request: record it, then free its strand or let the user think."""
     strand = st.strand
     clock = st.clock

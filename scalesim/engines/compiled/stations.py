@@ -27,7 +27,7 @@ RESUME, SHARED_DONE, TIMEOUT = 0, 1, 2
 """Kinds of event; ``what`` is index * 4 + kind."""
 
 
-def advance_areas(station, s, now):  # type: ignore[no-untyped-def]
+def advance_areas(station, s, now):
     """Bring the areas of station s up to `now`."""
     elapsed = now - station[s].since
     station[s].busy_area += station[s].busy * elapsed
@@ -35,7 +35,7 @@ def advance_areas(station, s, now):  # type: ignore[no-untyped-def]
     station[s].since = now
 
 
-def record_wait(st, s, wait):  # type: ignore[no-untyped-def]
+def record_wait(st, s, wait):
     """Count a grant after `wait` seconds."""
     st.station[s].granted += 1
     if wait > 0.0:
@@ -43,7 +43,7 @@ def record_wait(st, s, wait):  # type: ignore[no-untyped-def]
         st.wait_histogram[s, bucket(wait)] += 1
 
 
-def enqueue(st, s, i, now):  # type: ignore[no-untyped-def]
+def enqueue(st, s, i, now):
     """Put strand i last in the waiting line of station s; False if the line is full."""
     station = st.station
     if station[s].queue_limit >= 0 and station[s].depth >= station[s].queue_limit:
@@ -64,7 +64,7 @@ def enqueue(st, s, i, now):  # type: ignore[no-untyped-def]
     return True
 
 
-def dequeue(st, s, now):  # type: ignore[no-untyped-def]
+def dequeue(st, s, now):
     """Take the first strand out of the waiting line of station s and grant it the slot."""
     station = st.station
     i = station[s].head
@@ -76,7 +76,7 @@ def dequeue(st, s, now):  # type: ignore[no-untyped-def]
     return i
 
 
-def acquire(st, s, i, now):  # type: ignore[no-untyped-def]
+def acquire(st, s, i, now):
     """Return 1 if granted at once, 0 if waiting, -1 if rejected."""
     station = st.station
     station[s].arrived += 1
@@ -90,7 +90,7 @@ def acquire(st, s, i, now):  # type: ignore[no-untyped-def]
     return -1
 
 
-def release(st, s, now):  # type: ignore[no-untyped-def]
+def release(st, s, now):
     """Give a slot back; the first in line becomes ready, past its ACQUIRE."""
     station = st.station
     advance_areas(station, s, now)
@@ -103,7 +103,7 @@ def release(st, s, now):  # type: ignore[no-untyped-def]
         station[s].busy -= 1
 
 
-def serve(st, s, i, time, now):  # type: ignore[no-untyped-def]
+def serve(st, s, i, time, now):
     """Start or queue a service of known length; False if rejected."""
     station = st.station
     station[s].arrived += 1
@@ -117,7 +117,7 @@ def serve(st, s, i, time, now):  # type: ignore[no-untyped-def]
     return enqueue(st, s, i, now)
 
 
-def finish_service(st, s, now):  # type: ignore[no-untyped-def]
+def finish_service(st, s, now):
     """End a service; the first in line starts at once."""
     station = st.station
     advance_areas(station, s, now)
@@ -129,7 +129,7 @@ def finish_service(st, s, now):  # type: ignore[no-untyped-def]
         station[s].busy -= 1
 
 
-def reserve(st, s, amount, now):  # type: ignore[no-untyped-def]
+def reserve(st, s, amount, now):
     """Take an amount; False if it does not fit."""
     station = st.station
     station[s].arrived += 1
@@ -142,7 +142,7 @@ def reserve(st, s, amount, now):  # type: ignore[no-untyped-def]
     return True
 
 
-def unreserve(st, s, amount, now):  # type: ignore[no-untyped-def]
+def unreserve(st, s, amount, now):
     """Give an amount back."""
     advance_areas(st.station, s, now)
     st.station[s].busy -= amount
@@ -154,7 +154,7 @@ def unreserve(st, s, amount, now):  # type: ignore[no-untyped-def]
 # and order of arrival, linked through `left` and `right`; `head` is its root.
 
 
-def sharing_rate(station, s):  # type: ignore[no-untyped-def]
+def sharing_rate(station, s):
     """Return the progress of each strand, in cores."""
     n = station[s].busy + station[s].depth
     if n <= station[s].slots:
@@ -162,14 +162,14 @@ def sharing_rate(station, s):  # type: ignore[no-untyped-def]
     return station[s].slots / n
 
 
-def advance_sharing(station, s, now):  # type: ignore[no-untyped-def]
+def advance_sharing(station, s, now):
     """Bring virtual time and areas up to `now`."""
     station[s].virtual += (now - station[s].touched) * sharing_rate(station, s)
     station[s].touched = now
     advance_areas(station, s, now)
 
 
-def set_sharing(station, s, n):  # type: ignore[no-untyped-def]
+def set_sharing(station, s, n):
     """Set how many strands share: `busy` of them could have a core each, `depth` could not."""
     slots = station[s].slots
     station[s].busy = min(n, slots)
@@ -178,14 +178,14 @@ def set_sharing(station, s, n):  # type: ignore[no-untyped-def]
         station[s].deepest = station[s].depth
 
 
-def before(strand, i, j):  # type: ignore[no-untyped-def]
+def before(strand, i, j):
     """Whether strand i leaves before strand j."""
     return strand[i].mark < strand[j].mark or (
         strand[i].mark == strand[j].mark and strand[i].waiting < strand[j].waiting
     )
 
 
-def merge(strand, a, b):  # type: ignore[no-untyped-def]
+def merge(strand, a, b):
     """Merge two skew heaps; return the root."""
     if a < 0:
         return b
@@ -206,7 +206,7 @@ def merge(strand, a, b):  # type: ignore[no-untyped-def]
         a = rest
 
 
-def schedule_sharing(st, s, now):  # type: ignore[no-untyped-def]
+def schedule_sharing(st, s, now):
     """Schedule the departure of the strand that will leave first."""
     station = st.station
     station[s].generation += 1
@@ -215,7 +215,7 @@ def schedule_sharing(st, s, now):  # type: ignore[no-untyped-def]
     push(st, now + delay, DEPARTURE, s * 4 + SHARED_DONE, station[s].generation)
 
 
-def share(st, s, i, demand, now):  # type: ignore[no-untyped-def]
+def share(st, s, i, demand, now):
     """Let strand i join the sharing of station s."""
     station = st.station
     strand = st.strand
@@ -235,7 +235,7 @@ def share(st, s, i, demand, now):  # type: ignore[no-untyped-def]
         schedule_sharing(st, s, now)
 
 
-def finish_share(st, s, now):  # type: ignore[no-untyped-def]
+def finish_share(st, s, now):
     """Let the first strand leave the sharing of station s; return it."""
     station = st.station
     strand = st.strand

@@ -16,12 +16,12 @@ __all__ = [
 ]
 
 
-def draw(st, which, key, site):  # type: ignore[no-untyped-def]
+def draw(st, which, key, site):
     """Return a draw from sampler `which`."""
     return sample(st.sampler[which], st.values, st.edge, st.height, st.clock[0].seed, key, site)
 
 
-def make_ready(st, i):  # type: ignore[no-untyped-def]
+def make_ready(st, i):
     """Append strand i to the ready list."""
     st.strand[i].next = -1
     tail = st.clock[0].ready_tail
@@ -32,7 +32,7 @@ def make_ready(st, i):  # type: ignore[no-untyped-def]
     st.clock[0].ready_tail = i
 
 
-def take_ready(st):  # type: ignore[no-untyped-def]
+def take_ready(st):
     """Take the first strand off the ready list."""
     i = st.clock[0].ready_head
     st.clock[0].ready_head = st.strand[i].next
@@ -41,7 +41,7 @@ def take_ready(st):  # type: ignore[no-untyped-def]
     return i
 
 
-def put_back(st, i):  # type: ignore[no-untyped-def]
+def put_back(st, i):
     """Put strand i at the front of the ready list."""
     st.strand[i].next = st.clock[0].ready_head
     st.clock[0].ready_head = i
@@ -49,7 +49,7 @@ def put_back(st, i):  # type: ignore[no-untyped-def]
         st.clock[0].ready_tail = i
 
 
-def new_strand(st, now):  # type: ignore[no-untyped-def]
+def new_strand(st, now):
     """Take a strand off the free list, which must not be empty."""
     strand = st.strand
     i = st.clock[0].free
@@ -69,7 +69,7 @@ def new_strand(st, now):  # type: ignore[no-untyped-def]
     return i
 
 
-def new_child(st, parent, program, instance, key, now):  # type: ignore[no-untyped-def]
+def new_child(st, parent, program, instance, key, now):
     """Make a strand on behalf of `parent`'s request."""
     strand = st.strand
     i = new_strand(st, now)
@@ -82,7 +82,7 @@ def new_child(st, parent, program, instance, key, now):  # type: ignore[no-untyp
     return i
 
 
-def free_strand(st, i):  # type: ignore[no-untyped-def]
+def free_strand(st, i):
     """Give strand i back."""
     st.strand[i].waiting = 0
     st.strand[i].next = st.clock[0].free

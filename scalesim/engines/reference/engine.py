@@ -82,7 +82,8 @@ class Trial:
         else:
             self.env.process(self.arrivals())
         stopped = False
-        for self.bucket, boundary in enumerate(self.spec.boundaries.tolist()):
+        for number, boundary in enumerate(self.spec.boundaries.tolist()):
+            self.bucket = number
             while self.env.peek() < boundary and not stopped:
                 self.env.step()
                 self.events += 1

@@ -1,7 +1,7 @@
-"""The operations as generators: each takes a strand and a row of the program, in the order of
-`scalesim.ops.OPERATIONS`, and yields the SimPy events it waits for.
+"""The operations as generators, in the order of `scalesim.ops.OPERATIONS`.
 
-Every operation leaves ``strand.frame.pc`` at what comes next.
+Each takes a strand and a row of its program, yields the SimPy events it waits for, and leaves
+``strand.frame.pc`` at what comes next.
 """
 
 from __future__ import annotations

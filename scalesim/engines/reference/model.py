@@ -82,7 +82,7 @@ class CacheModel:
         e = self.place.get(item, -1)
         if e >= 0 and now < self.entry[e].expires:
             self.row[0].hits += 1
-            self.policy.touched(self.row, self.entry, 0, e)  # type: ignore[attr-defined]
+            self.policy.touched(self.row, self.entry, 0, e)
             return True
         self.row[0].misses += 1
         return False
@@ -92,7 +92,7 @@ class CacheModel:
         row, entry = self.row, self.entry
         e = self.place.get(item, -1)
         if e >= 0 and now < entry[e].expires:
-            self.policy.touched(row, entry, 0, e)  # type: ignore[attr-defined]
+            self.policy.touched(row, entry, 0, e)
         else:
             if e >= 0:
                 unlink(row, entry, 0, e)
@@ -102,7 +102,7 @@ class CacheModel:
                 e = len(entry)
                 entry.append(SimpleNamespace(newer=-1, older=-1, key=-1, expires=0.0))
             else:
-                e = self.policy.victim(row, entry, 0, self.seed, key)  # type: ignore[attr-defined]
+                e = self.policy.victim(row, entry, 0, self.seed, key)
                 unlink(row, entry, 0, e)
                 del self.place[entry[e].key]
                 row[0].evictions += 1

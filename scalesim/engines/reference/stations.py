@@ -1,6 +1,6 @@
 """Stations of the reference engine: a deque of waiting strands, a heap of sharing ones.
 
-Areas advance at every change of busy slots or waiting strands, so that averages over time are exact.
+Areas advance at every change of busy slots or waiting strands: averages over time are exact.
 """
 
 from __future__ import annotations

@@ -1,0 +1,129 @@
+"""Kinds of many values: lists and mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scalesim.errors import Problem, shown
+from scalesim.fields.kinds import DecodeError, Kind, Name, fail
+
+__all__ = ["FrozenMap", "ListOf", "MapOf"]
+
+
+@dataclass(frozen=True)
+class ListOf(Kind):
+    """A tuple whose items are all of one kind; a single item stands for a list of one."""
+
+    item: Kind
+    non_empty: bool = True
+    alone: bool = False
+
+    def normalize(self, value: Any) -> Any:
+        if self.alone and not isinstance(value, (list, tuple)):
+            value = (value,)
+        if isinstance(value, (list, tuple)):
+            return tuple(self.item.normalize(each) for each in value)
+        return value
+
+    def check(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, tuple):
+            yield Problem("", f"got {shown(value)}, allowed is a list")
+            return
+        if self.non_empty and not value:
+            yield Problem("", "got an empty list, at least one item is needed")
+        for index, each in enumerate(value):
+            for problem in self.item.check(each):
+                yield problem.under(index)
+
+    def decode(self, node: Any) -> Any:
+        if self.alone and not isinstance(node, list):
+            return (self.item.decode(node),)
+        if not isinstance(node, list):
+            raise fail(f"got {shown(node)}, allowed is a list")
+        return tuple(_gather(self.item, enumerate(node)))
+
+    def encode(self, value: Any) -> Any:
+        if self.alone and len(value) == 1:
+            return self.item.encode(value[0])
+        return [self.item.encode(each) for each in value]
+
+    def schema(self) -> dict[str, Any]:
+        item = self.item.schema()
+        schema: dict[str, Any] = {"type": "array", "items": item}
+        if self.non_empty:
+            schema["minItems"] = 1
+        return {"anyOf": [item, schema]} if self.alone else schema
+
+
+@dataclass(frozen=True)
+class MapOf(Kind):
+    """A mapping from names to values of one kind."""
+
+    value: Kind
+    what: str = "a name"
+    non_empty: bool = True
+
+    def normalize(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return FrozenMap({key: self.value.normalize(each) for key, each in value.items()})
+        return value
+
+    def check(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, Mapping):
+            yield Problem("", f"got {shown(value)}, allowed is a mapping")
+            return
+        if self.non_empty and not value:
+            yield Problem("", "got an empty mapping, at least one entry is needed")
+        for key, each in value.items():
+            for problem in Name(self.what).check(key):
+                yield problem.under(str(key))
+            for problem in self.value.check(each):
+                yield problem.under(key)
+
+    def decode(self, node: Any) -> Any:
+        if not isinstance(node, dict):
+            raise fail(f"got {shown(node)}, allowed is a mapping")
+        values = _gather(self.value, node.items())
+        return FrozenMap(dict(zip(node, values, strict=True)))
+
+    def encode(self, value: Any) -> Any:
+        return {key: self.value.encode(each) for key, each in value.items()}
+
+    def schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "object", "additionalProperties": self.value.schema()}
+        if self.non_empty:
+            schema["minProperties"] = 1
+        return schema
+
+
+class FrozenMap(dict[str, Any]):
+    """A mapping that is never changed after it was made, so that descriptions can be hashed."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))  # equal whatever the order, as dicts are
+
+    def _frozen(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("descriptions are frozen; use vary() to make a changed copy")
+
+    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _frozen
+
+    def __reduce__(self) -> Any:
+        return (FrozenMap, (dict(self),))
+
+
+def _gather(kind: Kind, nodes: Iterable[tuple[str | int, Any]]) -> list[Any]:
+    """Decode each item, going on after a failure, then raise all problems together."""
+    problems: list[Problem] = []
+    values: list[tuple[str | int, Any]] = []
+    for key, node in nodes:
+        try:
+            values.append((key, kind.decode(node)))
+        except DecodeError as error:
+            problems += [problem.under(key) for problem in error.problems]
+    if problems:
+        # Nobody will check the others, because there will be no description.
+        problems += [each.under(key) for key, value in values for each in kind.check(value)]
+        raise DecodeError(problems)
+    return [value for _, value in values]

@@ -1,0 +1,271 @@
+"""Pictures of one simulation: latency and rates over time, utilization, distribution of latency.
+
+Layer: plots. Each `on_...` draws on axes it is given, so that the overview is made of the same.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from scalesim.plots.graph import resource_words
+from scalesim.plots.style import (
+    BLUE,
+    CURVES,
+    GREY,
+    INK,
+    RED,
+    SHADE,
+    SKY,
+    Picture,
+    head,
+    house_style,
+    legend_above,
+    linear,
+    logarithmic,
+    note,
+    percent,
+    time_unit,
+)
+from scalesim.results import Results
+from scalesim.results.latency import Latency, bucket_edges
+
+__all__ = ["PANELS", "overview", "single"]
+
+_MOST_BARS, _MOST_BARS_SMALL, _MOST_CURVES = 16, 8, 5
+_QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
+
+
+def single(results: Results, kind: str) -> Picture:
+    """Return one panel as a picture of its own."""
+    with house_style():
+        bars = min(len(_resources(results)), _MOST_BARS)
+        height = 1.9 + 0.36 * max(bars, 3) if kind == "utilization" else 5.6
+        picture = Picture(10.0, height)
+        PANELS[kind](picture.subplots(), results, False)
+        return picture
+
+
+def overview(results: Results) -> Picture:
+    """Return what a client saw and what each resource did, on one slide."""
+    with house_style():
+        picture = Picture(13.3, 7.8)
+        axes = picture.subplots(2, 2)
+        for at, kind in zip(axes.flat, ("latency", "rate", "utilization", "distribution"), strict=True):
+            PANELS[kind](at, results, True)
+        picture.suptitle(_headline(results), x=0.01, ha="left", fontsize=13.5, fontweight="bold")
+        return picture
+
+
+def _headline(results: Results) -> str:
+    latency = results.latency
+    parts = ["PARTIAL RUN"] if results.partial else []
+    parts.append(f"{results.throughput:,.4g} requests/s completed")
+    if latency.count:
+        parts.append(f"p99 latency {_time(latency.quantile(0.99))}")
+    parts.append(f"errors {percent(results.error_ratio)}")
+    worst = results.bottleneck
+    resource = resource_words(worst.resource)
+    parts.append(f"bottleneck: {worst.component} {resource}, {percent(worst.utilization)}")
+    return "   |   ".join(parts)
+
+
+def _time(seconds: float) -> str:
+    scale, unit = time_unit(seconds)
+    return f"{seconds * scale:,.3g} {unit}"
+
+
+# Over time --------------------------------------------------------------------------------
+
+
+def _over_time(axes: Axes, results: Results) -> tuple[pd.DataFrame, np.ndarray, list[Patch]]:
+    """Shade the warm-up, name the time axis; return the series, its x values, legend entries."""
+    series = results.series()
+    end = float(series["end_s"].iloc[-1]) if len(series) else 1.0
+    scale, unit = time_unit(max(end, 1.0))
+    warmup = min(results.recordings[0].spec.warmup, end) * scale
+    axes.set_xlim(0, end * scale)
+    linear(axes.xaxis)
+    trial = f", trial 1 of {results.trials}" if results.trials > 1 else ""
+    axes.set_xlabel(f"simulated time [{unit}]{trial}")
+    entries = []
+    if warmup > 0:
+        axes.axvspan(0, warmup, color=SHADE, linewidth=0, zorder=0)
+        axes.axvline(warmup, color=GREY, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
+        entries = [Patch(facecolor=SHADE, label="warm-up (not measured)")]
+    middle = (series["start_s"] + series["end_s"]).to_numpy() / 2 * scale
+    return series, middle, entries
+
+
+def on_latency(axes: Axes, results: Results, small: bool) -> None:
+    """Draw median and 99th percentile of the latency over time."""
+    head(axes, "Latency over time")
+    series, x, entries = _over_time(axes, results)
+    p50, p99 = (series[f"latency_{q}_s"].to_numpy(float) for q in ("p50", "p99"))
+    seen = np.concatenate([p50, p99])
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    if not len(seen):
+        note(axes, "no request completed")
+        return
+    scale, unit = time_unit(float(seen.max()))
+    lines = [
+        axes.plot(x, y * scale, color=color, linestyle=line, label=label, **_marked(y))[0]
+        for y, color, line, label in (
+            (p99, RED, "solid", "p99"), (p50, BLUE, (0, (5, 1.5)), "p50"),
+        )
+    ]  # fmt: skip
+    axes.set_ylabel(f"latency of completed\nrequests [{unit}]")
+    if seen.max() > 30 * seen.min():
+        logarithmic(axes.yaxis, seen.min() * scale / 1.5, seen.max() * scale * 1.5)
+    else:
+        axes.set_ylim(0, seen.max() * scale * 1.1)
+        linear(axes.yaxis)
+    legend_above(axes, [*lines, *entries])
+
+
+def _marked(values: np.ndarray) -> dict[str, object]:
+    """Return how to show values that no line connects: gaps on both sides would hide them."""
+    lone = np.isfinite(values).sum() < 4
+    return {"marker": "o", "markersize": 5} if lone else {}
+
+
+def on_rate(axes: Axes, results: Results, small: bool) -> None:
+    """Draw arrivals, completions and failures a second over time."""
+    head(axes, "Requests over time")
+    series, x, entries = _over_time(axes, results)
+    arrived, completed = (
+        series[name].to_numpy(float) for name in ("arrival_rate_rps", "throughput_rps")
+    )
+    with np.errstate(invalid="ignore"):
+        ratio = series["error_ratio"].to_numpy(float)
+        failed = np.where(ratio < 1, completed * ratio / np.maximum(1 - ratio, 1e-12), np.nan)
+    lines = [
+        axes.plot(x, y, color=color, linestyle=line, label=label, **_marked(y))[0]
+        for y, color, line, label in (
+            (arrived, INK, (0, (1.5, 1.2)), "arrived"), (completed, BLUE, "solid", "completed"),
+        )
+    ]  # fmt: skip
+    if np.nansum(failed) > 0:
+        lines += axes.plot(x, failed, color=RED, label="failed", **_marked(failed))
+    top = max(float(np.nanmax([*arrived, *completed, *failed, 0.0])), 1e-9)
+    axes.set_ylim(0, top * 1.12)
+    linear(axes.yaxis)
+    axes.set_ylabel("rate [requests/s]")
+    legend_above(axes, [*lines, *entries])
+
+
+# Utilization ------------------------------------------------------------------------------
+
+
+def _resources(results: Results) -> pd.DataFrame:
+    frame = results.resources_table()
+    return frame[frame["resource"] != "room"].reset_index(drop=True)
+
+
+def on_utilization(axes: Axes, results: Results, small: bool) -> None:
+    """Draw one bar for each resource: its mean, and its busiest instance as a mark."""
+    head(axes, "Utilization")
+    frame = _resources(results)
+    most = _MOST_BARS_SMALL if small else _MOST_BARS
+    shown = frame.nlargest(most, "utilization_busiest_ratio").sort_index()
+    left_out = frame.drop(shown.index)["utilization_busiest_ratio"]
+    worst = results.bottleneck
+    y = np.arange(len(shown))[::-1]
+    mean = 100 * shown["utilization_ratio"].to_numpy(float)
+    busiest = 100 * shown["utilization_busiest_ratio"].to_numpy(float)
+    limiting = (shown["component"] == worst.component) & (shown["resource"] == worst.resource)
+    several = shown["instances"].to_numpy() > 1
+    colors = np.where(limiting, RED, SKY)
+    axes.barh(y, mean, height=0.62, color=colors)
+    axes.scatter(busiest[several], y[several], marker="D", s=34, color=INK, zorder=3)
+    for at, value in zip(y, busiest, strict=True):
+        axes.annotate(
+            percent(value / 100), (value, at), xytext=(8, 0), textcoords="offset points",
+            va="center", fontsize=10.5,
+        )  # fmt: skip
+    names = shown["component"] + "  " + shown["resource"].map(resource_words)
+    axes.set_yticks(y, names.tolist())
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, 116)
+    axes.set_ylim(len(shown) - 0.4 - max(len(shown) + 0.2, 4.0), len(shown) - 0.4)
+    axes.set_xticks(range(0, 101, 20))
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+    axes.axvline(100, color=GREY, linewidth=1.2)
+    rest = f"; {len(left_out)} more, {percent(left_out.max())} at most" if len(left_out) else ""
+    axes.set_xlabel(f"mean utilization [%]{rest}")
+    entries = [Patch(color=RED, label="bottleneck"), Patch(color=SKY, label="other resources")]
+    if several.any():
+        mark = Line2D([], [], color=INK, marker="D", markersize=6, linestyle="none")
+        mark.set_label("busiest instance")
+        entries.append(mark)  # type: ignore[arg-type]
+    legend_above(axes, entries)
+
+
+# Distribution -----------------------------------------------------------------------------
+
+
+def _tail(latency: Latency) -> tuple[np.ndarray, np.ndarray]:
+    """Return (x [s], share slower than x) as the corners of a falling step function."""
+    filled = np.flatnonzero(latency.histogram)
+    edges = bucket_edges()
+    x = np.minimum((edges[filled] + edges[filled + 1]) / 2, latency.longest)
+    slower = 1 - np.cumsum(latency.histogram[filled]) / latency.count
+    # The last corner is at 0, which a log axis cannot show: it goes down to the lower edge.
+    return x, np.concatenate([[1.0], np.maximum(slower, 1e-12)])
+
+
+def on_distribution(axes: Axes, results: Results, small: bool) -> None:
+    """Draw which share of requests is slower than x, by endpoint, both axes logarithmic."""
+    head(axes, "Distribution of latency")
+    pooled = results.latency
+    if not pooled.count or pooled.longest <= 0:
+        note(axes, "no request completed" if not pooled.count else "all latencies are 0 s")
+        return
+    by_endpoint = [(name, results.latency_of(name)) for name in results.plan.endpoint_names]
+    seen = sorted((each for each in by_endpoint if each[1].count), key=lambda e: -e[1].count)
+    shown = seen[:_MOST_CURVES] if len(seen) > 1 else []
+    scale, unit = time_unit(pooled.quantile(0.99))
+    floor = 10 ** math.floor(math.log10(max(0.5 / pooled.count, 1e-6)))
+    entries = []
+    curves = [(pooled, INK, "all" if shown else seen[0][0], 2.6)]
+    curves += [(each, CURVES[i], name, 1.8) for i, (name, each) in enumerate(shown)]
+    low, high = math.inf, 0.0
+    for latency, color, label, width in reversed(curves):
+        x, slower = _tail(latency)
+        low, high = min(low, max(latency.quantile(0.02), x[-1] / 1e5)), max(high, x[-1])
+        x = np.concatenate([[1e-12], np.maximum(x, 1e-12), x[-1:]])
+        y = np.concatenate([[1.0], slower, [1e-12]])[: len(x)]
+        entries += axes.plot(
+            x * scale, y, color=color, label=label, linewidth=width, drawstyle="steps-post"
+        )
+    logarithmic(axes.xaxis, low * scale / 1.5, high * scale * 1.3)
+    logarithmic(axes.yaxis, floor, 1.4, factor=100)
+    for name, p in _QUANTILES:
+        value = pooled.quantile(p)
+        axes.axhline(1 - p, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+        axes.plot([value * scale], [1 - p], "o", color=RED, markersize=7, zorder=5)
+        axes.annotate(
+            f"{name} {_time(value)}", (1.0, 1 - p), xycoords=("axes fraction", "data"),
+            xytext=(6, 0), textcoords="offset points", va="center", fontsize=11,
+            annotation_clip=False,
+        )  # fmt: skip
+    axes.grid(True, axis="x")
+    more = f"; {len(seen) - len(shown)} rarer endpoints not drawn" if len(shown) < len(seen) > 1 else ""
+    axes.set_xlabel(f"latency of completed requests [{unit}]{more}")
+    axes.set_ylabel("slower than that\n[% of requests]")
+    legend_above(axes, entries[::-1], columns=6)
+
+
+PANELS = {
+    "distribution": on_distribution,
+    "latency": on_latency,
+    "rate": on_rate,
+    "utilization": on_utilization,
+}
+"""Kind of picture -> what draws it on given axes; `small` on a quarter of a slide."""
