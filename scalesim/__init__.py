@@ -7,8 +7,8 @@ it, what does it cost? Names load when first used, so that importing is quick.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import importlib as _importlib
+from typing import Any as _Any
 
 __version__ = "0.1.0"
 
@@ -36,10 +36,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'scalesim' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"scalesim.{_HOME_OF[name]}"), name)
+    return getattr(_importlib.import_module(f"scalesim.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

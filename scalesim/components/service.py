@@ -8,7 +8,14 @@ from typing import Any
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
-from scalesim.components.steps import Scope, Step, lower_steps, steps_kind, steps_references
+from scalesim.components.steps import (
+    Scope,
+    Step,
+    computations_at_once,
+    lower_steps,
+    steps_kind,
+    steps_references,
+)
 from scalesim.distributions import Distribution, sizes
 from scalesim.errors import Problem
 from scalesim.fields import Description, Integer, MapOf, Name, Nested, Number, OneOf, param
@@ -37,7 +44,7 @@ class Endpoint(Description):
 def processors(emit: Emitter, name: str, count: int, slots: int, cores: int, fifo: bool) -> Any:
     """Declare the processors of `count` nodes; return (station, operation that uses them).
 
-    With as many cores as slots no two computations ever share one: each has a core to itself.
+    With as many cores as computations at once (`slots`) no two computations ever share one: each has a core to itself.
     """
     alone = slots <= cores
     kind = "slots" if fifo or alone else "shared"
@@ -130,7 +137,8 @@ class Service(MachineComponent):
             self.name, "workers", count=n, slots=self.workers, queue_limit=self.backlog
         )
         fifo = self.cpu_discipline == "fifo"
-        cpu, cpu_op = processors(emit, self.name, n, self.workers, self.cores, fifo)
+        widest = max(computations_at_once(each.steps) for each in self.endpoints.values())
+        cpu, cpu_op = processors(emit, self.name, n, self.workers * widest, self.cores, fifo)
         memory = network_in = network_out = -1
         if self.memory is not None:
             memory = emit.station(

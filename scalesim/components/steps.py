@@ -33,6 +33,7 @@ __all__ = [
     "Sleep",
     "Step",
     "call",
+    "computations_at_once",
     "compute",
     "lower_attempts",
     "parallel",
@@ -106,6 +107,17 @@ def steps_references(steps: Sequence[Any]) -> Iterator[Reference]:
         if isinstance(step, Step):
             for reference in step.references():
                 yield reference._replace(path=(index, *reference.path))
+
+
+def computations_at_once(steps: Sequence[Any]) -> int:
+    """Return how many processors one request can use at once, at most."""
+    widest = 0
+    for step in steps:
+        if isinstance(step, Parallel):
+            widest = max(widest, sum(computations_at_once(branch) for branch in step.branches))
+        elif isinstance(step, Compute):
+            widest = max(widest, 1)
+    return widest
 
 
 def lower_steps(

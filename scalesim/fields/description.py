@@ -236,7 +236,8 @@ class Description:
     def decode_fields(cls, node: dict[Any, Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return the decoded fields of mapping `node`; unknown and missing ones are problems."""
         declared = {name: each for name, each in params(cls).items() if name not in skip}
-        problems, values = [], {}
+        problems: list[Problem] = []
+        values: dict[str, Any] = {}
         for key, content in node.items():
             if key not in declared:
                 hint = nearest(key, declared)

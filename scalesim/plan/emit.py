@@ -83,7 +83,8 @@ class PlanEmitter:
     ) -> int:
         site = site_hash(component, "balancing", policy.type_name)
         first = len(self.target_names)
-        row = (balancing_code(policy), first, len(members), policy.choices, 0, site)
+        equal = int(len({weight for _, _, weight in members}) == 1)
+        row = (balancing_code(policy), first, len(members), policy.choices, equal, 0, site)
         self.rows["balancer"].append(row)
         self.balancer_names.append(component)
         for name, instance, weight in members:

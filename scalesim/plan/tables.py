@@ -57,6 +57,7 @@ BALANCER = np.dtype(
         ("first", "i8"),
         ("count", "i8"),
         ("choices", "i8"),
+        ("equal", "i8"),
         ("cursor", "i8"),
         ("site", "u8"),
     ]

@@ -2,7 +2,7 @@
 
 A policy's function has the signature ``choose(balancer, target, b, seed, key, client) -> t``:
 `balancer` and `target` are tables; row b of the former has ``first``, ``count``, ``cursor``,
-``choices`` and ``site``; rows ``first`` .. ``first + count - 1`` of the latter have ``weight``,
+``choices``, ``equal`` (all weights are) and ``site``; rows ``first`` .. ``first + count - 1`` of the latter have ``weight``,
 ``in_flight`` and ``current``. It returns a row of `target` and may move ``cursor`` and ``current``.
 """
 
@@ -48,8 +48,15 @@ def balancing_code(policy: BalancingPolicy) -> int:
 
 
 def round_robin(balancer, target, b, seed, key, client):
-    """Smooth weighted round robin, as nginx does it: the heaviest lag gets the turn."""
+    """Smooth weighted round robin, as nginx does it: the heaviest lag gets the turn.
+
+    With equal weights that is one after another, which needs no search.
+    """
     first = balancer[b].first
+    if balancer[b].equal:
+        t = first + balancer[b].cursor
+        balancer[b].cursor = (balancer[b].cursor + 1) % balancer[b].count
+        return t
     best = first
     total = 0.0
     for t in range(first, first + balancer[b].count):

@@ -41,22 +41,23 @@ class CompiledEngine:
         advance = kernel.build_kernel()
         state = new_state(plan, spec, _SITES)
         out = empty_arrays(plan, spec)
-        bucket, stopped = 0, False
+        bucket, reached, stopped = 0, 0.0, False
         while bucket < len(spec.boundaries) and not stopped:
             why = advance(state, SLICE_EVENTS)
             if why == loop.FULL:
                 state = grown(state)
             elif why == loop.BOUNDARY:
-                _close_bucket(state, out, bucket, float(spec.boundaries[bucket]))
+                reached = float(spec.boundaries[bucket])
+                _close_bucket(state, out, bucket, reached)
                 bucket += 1
                 if bucket == spec.warmup_buckets:
                     _forget_warmup(state)
                 state.clock["bucket"] = min(bucket, len(spec.boundaries) - 1)
             if progress is not None and why != loop.FULL:
-                stopped = progress(float(state.clock["now"][0]))
-        now = float(state.clock["now"][0])
+                reached = max(reached, float(state.clock["now"][0]))
+                stopped = progress(reached)
         if bucket < len(spec.boundaries):
-            _close_bucket(state, out, bucket, now)
+            _close_bucket(state, out, bucket, reached)
         clock = state.clock[0]
         for name in (
             "latency_histogram",
@@ -76,7 +77,7 @@ class CompiledEngine:
             in_flight=int(clock["in_flight"]),
             strands=int(clock["strands"]),
             events=int(clock["events"]),
-            ended_at=spec.duration if bucket == len(spec.boundaries) else now,
+            ended_at=spec.duration if bucket == len(spec.boundaries) else reached,
         )
         recording.check()
         return recording

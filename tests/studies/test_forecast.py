@@ -1,0 +1,208 @@
+"""Forecasts against theory, their consistency, and their edges."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import scalesim as ss
+from scalesim.errors import InvalidInput
+from scalesim.studies.breaking import Evaluator
+
+
+def erlang_c_server(slots: int, mean: float) -> ss.Topology:
+    endpoints = {"get": [ss.compute(ss.Exponential(mean))]}
+    server = ss.Service("server", workers=slots, cores=slots, endpoints=endpoints)
+    return ss.Topology(server, entry="server")
+
+
+@pytest.mark.parametrize(
+    ("slots", "mean", "rate", "growth", "limit", "breaking_rate", "month"),
+    [
+        # Erlang C response quantile, solved for the rate.
+        (4, 0.05, 40.0, 0.05, 0.4, 66.9394959716, 11),
+        (16, 0.1, 70.0, 0.03, 0.6, 148.840278787, 26),
+    ],
+)
+def test_breaking_load_and_month_against_erlang_c(
+    slots, mean, rate, growth, limit, breaking_rate, month
+):
+    answer = ss.forecast(
+        erlang_c_server(slots, mean),
+        ss.Traffic(rate),
+        growth=growth,
+        months=30,
+        objective=ss.Objective(latency=limit),
+        requests=100_000,
+    )
+    broken = answer.first_break
+    assert broken is not None
+    assert broken.rate == pytest.approx(breaking_rate, rel=0.03)
+    assert broken.rate_low < broken.rate < broken.rate_high
+    assert broken.month_low <= month <= broken.month_high
+    assert (broken.component, broken.resource) == ("server", "workers")
+    assert answer.verdict.startswith("The workers of server break first")
+
+
+def test_the_fix_was_simulated_and_moves_the_break():
+    answer = ss.forecast(
+        erlang_c_server(2, 0.02),
+        ss.Traffic(60.0),
+        growth=0.1,
+        months=12,
+        objective=ss.Objective(latency=0.2),
+        requests=10_000,
+    )
+    fix, broken = answer.fix, answer.first_break
+    assert fix is not None
+    assert broken is not None
+    assert len(fix.tried) >= 1
+    assert fix.next_break is None or fix.next_break.rate > broken.rate * 1.02
+    variant = answer.topology.vary(fix.lever.changes)
+    again = Evaluator(variant, answer.traffic, answer.objective, requests=10_000)
+    assert not again(broken.rate * 1.02).misses
+    assert [point.month for point in answer.after_fix] == list(range(13))
+
+
+def test_unstable_months_have_no_latency():
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(80.0),
+        growth=0.2,
+        months=6,
+        objective=ss.Objective(latency=1.0),
+        requests=20_000,
+    )
+    last = answer.points[-1]
+    assert not last.stable
+    assert math.isnan(last.latency)
+    assert answer.table()["state"].iloc[-1] == "unstable"
+
+
+def test_an_overloaded_queue_breaks_though_clients_do_not_notice():
+    topology = ss.Topology(
+        ss.Service("web", workers=50, cores=50, endpoints={"buy": [ss.publish("mails")]}),
+        ss.MessageQueue("mails", consumers=2, handler=[ss.sleep(0.05)]),
+        entry="web",
+    )
+    answer = ss.forecast(
+        topology,
+        ss.Traffic(20.0),
+        growth=0.1,
+        months=12,
+        objective=ss.Objective(latency=1.0),
+        requests=10_000,
+    )
+    assert answer.first_break is not None
+    assert answer.first_break.component == "mails"
+    assert answer.first_break.misses == "unstable"
+    assert answer.first_break.rate == pytest.approx(40.0, rel=0.06)
+    assert answer.fix is not None
+    assert answer.fix.lever.field == "consumers"
+
+
+def test_nothing_breaks_within_the_horizon():
+    answer = ss.forecast(
+        erlang_c_server(8, 0.01),
+        ss.Traffic(10.0),
+        growth=0.01,
+        months=3,
+        objective=ss.Objective(latency=0.5),
+        requests=2_000,
+    )
+    assert answer.verdict.startswith("Nothing breaks within 3 months")
+    assert answer.fix is None
+
+
+def test_already_broken_today():
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(99.0),
+        growth=0.1,
+        months=3,
+        objective=ss.Objective(latency=0.05),
+        requests=5_000,
+    )
+    assert answer.first_break is not None
+    assert answer.first_break.already
+    assert answer.first_break.month == 0
+    assert "already today" in answer.verdict
+
+
+def test_the_peak_is_the_busiest_window_of_the_profile():
+    profile = ss.RateProfile((1.0, 5.0, 9.0, 2.0), bucket=900.0)
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(profile),
+        growth=0.5,
+        months=2,
+        objective=ss.Objective(latency=0.5),
+        requests=1_000,
+    )
+    assert answer.peak_rate == 9.0
+    assert "busiest 15 minutes" in answer.summary()
+
+
+def test_json_has_no_nan_and_the_same_verdict():
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(80.0),
+        growth=0.2,
+        months=4,
+        objective=ss.Objective(latency=0.3),
+        requests=5_000,
+    )
+    text = json.dumps(answer.to_dict(), allow_nan=False)
+    assert json.loads(text)["verdict"] == answer.verdict
+    assert "<table" in answer._repr_html_()
+
+
+def test_costs_before_and_after():
+    server = ss.Service(
+        "server",
+        cores=2,
+        workers=8,
+        machine="m7g.large",
+        endpoints={"get": [ss.compute(ss.Exponential(0.01))]},
+    )
+    answer = ss.forecast(
+        ss.Topology(server, entry="server"),
+        ss.Traffic(150.0),
+        growth=0.1,
+        months=12,
+        objective=ss.Objective(latency=0.3),
+        requests=5_000,
+    )
+    assert answer.cost_before.total_usd_per_month == pytest.approx(0.0816 * 730)
+    assert answer.fix is not None
+    assert answer.cost_after is not None
+    assert answer.fix.lever.field == "instances"  # a bigger machine has no known price
+    assert answer.cost_after.total_usd_per_month == pytest.approx(
+        0.0816 * 730 * answer.fix.lever.after
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"months": 0}, "months: got 0"),
+        ({"growth": float("nan")}, "growth"),
+        ({"growth": -1.5}, "growth"),
+        ({"growth": 99.0, "months": 1200}, "peak"),
+        ({"objective": ss.Objective(latency=-1.0)}, "objective.latency"),
+        ({"objective": None}, "objective"),
+        ({"traffic": ss.ClosedTraffic(5, think_time=1.0)}, "closed traffic"),
+        ({"peak_window": 0.0}, "peak_window"),
+        ({"trials": 1}, "trials"),
+    ],
+)
+def test_wrong_arguments(changes, words):
+    arguments = {
+        "traffic": ss.Traffic(10.0),
+        "growth": 0.1,
+        "objective": ss.Objective(latency=0.5),
+    } | changes
+    traffic = arguments.pop("traffic")
+    with pytest.raises(InvalidInput, match=words):
+        ss.forecast(erlang_c_server(1, 0.01), traffic, **arguments)
