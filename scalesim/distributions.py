@@ -397,5 +397,4 @@ class Empirical(Distribution):
 
 
 def _ordered(high: Any, low: Any) -> bool:
-    numbers = all(isinstance(x, (int, float)) for x in (high, low))
-    return numbers and not low < high
+    return all(isinstance(x, (int, float)) for x in (high, low)) and not low < high

@@ -36,7 +36,6 @@ __all__ = [
     "DEPARTURE",
     "DISPATCH",
     "DROP",
-    "END",
     "FAILED",
     "FILL",
     "FORK",
@@ -140,7 +139,16 @@ OPERATIONS = (
         "Run a program as a subroutine of this strand, at instance b, with the child key of tag. "
         "What the caller holds it goes on holding.",
     ),
-    Operation("RETURN", "-", "End of a program: back to the call, or the end of the strand."),
+    Operation(
+        "RETURN",
+        "-",
+        "End of a program: back to the call. A strand's outermost program ends the strand; if it is "
+        "a request, its latency is the time since it arrived, and a closed user thinks, then sends "
+        "the next.",
+        events="arrival, for a closed user",
+        records="latency by endpoint and outcome, for a request",
+        draws="one think time, for a closed user",
+    ),
     Operation(
         "ROUTE",
         "a: balancer, b: 1 to add the instance",
@@ -204,15 +212,6 @@ OPERATIONS = (
     Operation("RECORD", "a: tally", "Record the time since this strand was spawned.", "none", "it"),
     Operation("COUNT", "a: counter", "Add one to a counter.", records="it"),
     Operation("JUMP", "a: program counter", "Go on at a."),
-    Operation(
-        "END",
-        "-",
-        "The request is over: its latency is the time since it arrived. A closed user thinks, then "
-        "sends the next.",
-        events="arrival, for a closed user",
-        records="latency by endpoint and outcome",
-        draws="one think time, for a closed user",
-    ),
 )
 
 (
@@ -242,5 +241,4 @@ OPERATIONS = (
     RECORD,
     COUNT,
     JUMP,
-    END,
 ) = range(len(OPERATIONS))

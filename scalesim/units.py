@@ -90,7 +90,10 @@ def parse_quantity(text: str, unit: str) -> float:
     number, suffix = float(match[1].replace("_", "")), match[2]
     if not suffix:
         example = next(name for name, factor in allowed.items() if factor == 1.0 or unit != "s")
-        raise ValueError(f'"{text}" has no unit; write {text.strip()} {example} (one of {known})')
+        gap = "" if example[0] in "/%" else " "
+        raise ValueError(
+            f'"{text}" has no unit; write {text.strip()}{gap}{example} (one of {known})'
+        )
     if suffix not in allowed:
         other = next((_NAMES[base] for base, table in DIMENSIONS.items() if suffix in table), None)
         hint = f", {suffix} measures {other}" if other else ""

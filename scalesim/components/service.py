@@ -44,7 +44,7 @@ class Endpoint(Description):
 def processors(emit: Emitter, name: str, count: int, slots: int, cores: int, fifo: bool) -> Any:
     """Declare the processors of `count` nodes; return (station, operation that uses them).
 
-    With as many cores as computations at once (`slots`) no two computations ever share one: each has a core to itself.
+    With as many cores as computations at once (`slots`) no two share one: each has its own.
     """
     alone = slots <= cores
     kind = "slots" if fifo or alone else "shared"

@@ -98,12 +98,12 @@ class Number(Kind):
         ]
         if self.at_most is not None:
             bounds.append(f"at most {self.at_most:g}")
-        what = "a number" if not self.unit else f"a number of {self.unit}"
+        what = f"a number of {self.unit}".removesuffix(" of ").replace(" of 1/", " per ")
         return " ".join([what, " and ".join(bounds)]).strip()
 
     def text(self, value: float) -> str:
         """Return `value` for a message, with its unit."""
-        return f"{value:g}" if not self.unit else f"{value:g} {self.unit}"
+        return f"{value:g} {self.unit}".strip().replace(" 1/", "/")
 
     def decode(self, node: Any) -> Any:
         if self.unit in DIMENSIONS:

@@ -45,8 +45,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     for part in topology.components.values():
         part.lower(emit)
     names = topology.entry_endpoints
-    for name in names:
-        _root(emit, topology.entry, name, traffic)
+    roots = [_root(emit, topology.entry, name, traffic) for name in names]
     emit.direct_balancers()
     request = -1 if traffic.request_bytes is None else emit.sampler(traffic.request_bytes)
     response = -1 if traffic.response_bytes is None else emit.sampler(traffic.response_bytes)
@@ -56,7 +55,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
 
     share = np.asarray(_shares(names, traffic))
     endpoint = np.zeros(len(names), tables.ENDPOINT)
-    endpoint["start"] = [emit.starts[f"client.{name}"] for name in names]
+    endpoint["start"] = [emit.starts[program] for program in roots]
     endpoint["cumulated"] = np.cumsum(share) / share.sum()
     endpoint["request"], endpoint["response"] = request, response
 
@@ -99,13 +98,17 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     return plan
 
 
-def _root(emit: PlanEmitter, entry: str, name: str, traffic: AnyTraffic) -> None:
-    """Emit what a client does for one request."""
-    emit.program(f"client.{name}")
+def _root(emit: PlanEmitter, entry: str, name: str, traffic: AnyTraffic) -> str:
+    """Return the program of a request: the entry's own, unless the client waits or retries."""
     target = f"{entry}.{name}"
+    if traffic.timeout is None and traffic.retry is None:
+        return emit.program_of(target)[0]
+    program = f"client.{name}"
+    emit.program(program)
     lower_attempts(emit, target, traffic.timeout, traffic.retry, "send", "end", ("client", name))
     emit.label("end")
-    emit.op(ops.END, site=("client", "think"))
+    emit.op(ops.RETURN)
+    return program
 
 
 def _shares(names: Sequence[str], traffic: AnyTraffic) -> list[float]:

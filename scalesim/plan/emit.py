@@ -169,15 +169,19 @@ class PlanEmitter:
         self.code.append({"label": name, "program": self._program})
 
     def call(self, target: str, *, on_fail: str, attempt_timeout: float | None = None) -> None:
-        name, endpoint = resolve(self.parts, target)
-        part = self.parts[name]
-        balanced = isinstance(part, Service) and part.instances > 1
-        program = f"{name}.{endpoint}" + ("@balanced" if balanced else "")
-        tag = self._call_tag(program)
+        program, tag = self.program_of(target)
         if attempt_timeout is None:
             self.op(ops.CALL, a=program, on_fail=on_fail, tag=tag)
         else:
             self.op(ops.ATTEMPT, a=program, x=attempt_timeout, on_fail=on_fail, tag=tag)
+
+    def program_of(self, target: str) -> tuple[str, tuple[str | int, ...]]:
+        """Return the program that a call of ``component.endpoint`` runs, and the call's tag."""
+        name, endpoint = resolve(self.parts, target)
+        part = self.parts[name]
+        balanced = isinstance(part, Service) and part.instances > 1
+        program = f"{name}.{endpoint}" + ("@balanced" if balanced else "")
+        return program, self._call_tag(program)
 
     def _call_tag(self, program: str) -> tuple[str | int, ...]:
         """Return what tells this call of `program` from others; nothing for the first.

@@ -7,6 +7,7 @@ picture grows with the topology.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def draw(topology: Topology, results: Results | None = None) -> Picture:
     """
     layout = layered(topology)
     lines = {name: _lines(topology, name, results) for name in topology.components}
-    busiest = _busiest(results) if results is not None else {}
+    busiest = _busiest(results) if results is not None and results.measured_time else {}
     with house_style():
         return _drawn(topology, results, layout, lines, {n: u for n, (u, _) in busiest.items()})
 
@@ -73,7 +74,8 @@ def _drawn(
     utilization: dict[str, float],
 ) -> Picture:
     boxes, right, top, bottom = _boxes(layout, lines, utilization)
-    rate = "" if results is None else f"{results.arrival_rate:,.4g} requests/s"
+    measured = results is not None and results.measured_time > 0
+    rate = f"{results.arrival_rate:,.4g} requests/s" if results is not None and measured else ""
     left = -_CLIENTS - max(0.0, _width(rate, _SIZE) - 0.7)
     colored = any(each.utilization is not None for each in boxes.values())
     messages = any(e.message for e in (*layout.others, *(e for e, _ in layout.ways)))
@@ -107,7 +109,7 @@ def _drawn(
         colors = picture.colorbar(ScalarMappable(Normalize(0, 1), HEAT), cax=bar, ticks=ticks)
         colors.ax.set_yticklabels([f"{100 * each:.0f}" for each in ticks], fontsize=10)
         colors.set_label("utilization [%]", fontsize=11)
-        colors.outline.set_visible(False)  # type: ignore[operator]
+        colors.outline.set_visible(False)
     return picture
 
 
@@ -132,7 +134,7 @@ def _lines(topology: Topology, name: str, results: Results | None) -> list[str]:
     part = topology.components[name]
     short = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
     lines = [short, type_words(part), size_words(part)]
-    if results is not None:
+    if results is not None and results.measured_time:
         used, resource = _busiest(results).get(name, (0.0, ""))
         lines.append(f"{resource_words(resource)} {percent(used)}" if resource else "")
         if name in results.plan.cache_names and getattr(part, "hit_ratio", None) is None:
@@ -179,9 +181,15 @@ def _draw_box(axes: Axes, box: _Box) -> None:
     corner = (box.x - box.width / 2, box.y - box.height / 2)
     axes.add_patch(
         FancyBboxPatch(
-            corner, box.width, box.height, boxstyle="round,pad=0,rounding_size=0.1",
-            facecolor=fill, edgecolor=INK, linewidth=1.3, zorder=3,
-        )  # fmt: skip
+            corner,
+            box.width,
+            box.height,
+            boxstyle="round,pad=0,rounding_size=0.1",
+            facecolor=fill,
+            edgecolor=INK,
+            linewidth=1.3,
+            zorder=3,
+        )
     )
     ink = "white" if _luminance(fill) < 0.3 else INK
     first = box.y + (len(box.lines) - 1) * _LINE / 2
@@ -202,26 +210,39 @@ def _luminance(color: tuple[float, float, float, float]) -> float:
 def _arrow(axes: Axes, path: Path, message: bool) -> None:
     """Draw a line and, on its last straight bit, a head that is never dashed."""
     dashes = (0, (4, 2.5)) if message else "solid"
+    vertices = np.asarray(path.vertices, float)
+    (x0, y0), (x1, y1) = vertices[-2:].tolist()
     axes.add_patch(
         PathPatch(
-            Path(path.vertices[:-1], None if path.codes is None else path.codes[:-1]),
-            edgecolor=GREY, facecolor="none", linewidth=1.5, linestyle=dashes, zorder=2,
+            Path(vertices[:-1], None if path.codes is None else np.asarray(path.codes)[:-1]),
+            edgecolor=GREY,
+            facecolor="none",
+            linewidth=1.5,
+            linestyle=dashes,
+            zorder=2,
             capstyle="butt",
-        )  # fmt: skip
+        )
     )
-    tail, tip = (tuple(map(float, each)) for each in np.asarray(path.vertices)[-2:])
     axes.add_patch(
         FancyArrowPatch(
-            tail, tip, arrowstyle="-|>,head_length=6,head_width=3.2", color=GREY, linewidth=1.5,
-            zorder=2, shrinkA=0, shrinkB=0, joinstyle="miter", mutation_scale=1,
-        )  # fmt: skip
+            (x0, y0),
+            (x1, y1),
+            arrowstyle="-|>,head_length=6,head_width=3.2",
+            color=GREY,
+            linewidth=1.5,
+            zorder=2,
+            shrinkA=0,
+            shrinkB=0,
+            joinstyle="miter",
+            mutation_scale=1,
+        )
     )
 
 
 def _smooth(points: list[Point]) -> Path:
     """Return a curve through the points that is level at each of them."""
     vertices, codes = [points[0]], [Path.MOVETO]
-    for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(points):
         half = (x0 + x1) / 2
         if abs(y1 - y0) < 1e-6:
             vertices.append((x1, y1))
@@ -232,14 +253,16 @@ def _smooth(points: list[Point]) -> Path:
     return Path(vertices, codes)
 
 
+def _middle(box: _Box) -> Point:
+    return box.x, box.y
+
+
 def _ports(edges: list[tuple[Edge, Point]], box: _Box) -> dict[Edge, float]:
     """Return where on a box's side its arrows touch: spread, in order of where they lead."""
     ordered = sorted(edges, key=lambda each: -each[1][1])
     n = len(ordered)
     room = min(0.2, 0.7 * box.height / max(n, 1))
-    return {
-        edge: box.y + ((n - 1) / 2 - index) * room for index, (edge, _) in enumerate(ordered)
-    }
+    return {edge: box.y + ((n - 1) / 2 - index) * room for index, (edge, _) in enumerate(ordered)}
 
 
 def _arrows(axes: Axes, layout: Layout, boxes: dict[str, _Box]) -> None:
@@ -254,8 +277,12 @@ def _arrows(axes: Axes, layout: Layout, boxes: dict[str, _Box]) -> None:
     leave: dict[Edge, float] = {}
     enter: dict[Edge, float] = {}
     for name, box in boxes.items():
-        out = [(e, (w or [(0.0, boxes[e.target].y)])[0]) for e, w in ways.items() if e.source == name]
-        into = [(e, (w or [(0.0, boxes[e.source].y)])[-1]) for e, w in ways.items() if e.target == name]
+        out = [
+            (e, (w or [_middle(boxes[e.target])])[0]) for e, w in ways.items() if e.source == name
+        ]
+        into = [
+            (e, (w or [_middle(boxes[e.source])])[-1]) for e, w in ways.items() if e.target == name
+        ]
         leave.update(_ports(out, box))
         enter.update(_ports(into, box))
     for edge, way in ways.items():
@@ -270,7 +297,8 @@ def _arrows(axes: Axes, layout: Layout, boxes: dict[str, _Box]) -> None:
 
 def _with_tail(path: Path, end: Point) -> Path:
     assert path.codes is not None
-    return Path([*path.vertices, end], [*path.codes, Path.LINETO])
+    vertices, codes = np.asarray(path.vertices, float), np.asarray(path.codes)
+    return Path(np.vstack([vertices, end]), np.append(codes, Path.LINETO))
 
 
 def _below(source: _Box, target: _Box) -> Path:

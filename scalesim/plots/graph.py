@@ -8,6 +8,7 @@ place to pass in each, and each column is ordered by the mean position of its ne
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import fmean
 
 from scalesim.components import Cache, Component, Database, LoadBalancer, MessageQueue, Service
@@ -111,14 +112,12 @@ def layered(topology: Topology) -> Layout:
         passing = [f"pass {index} {at}" for at in range(first + 1, last)]
         column.update(zip(passing, range(first + 1, last), strict=True))
         chain = [edge.source, *passing, edge.target]
-        links += zip(chain[:-1], chain[1:], strict=True)
+        links += pairwise(chain)
         routes.append((edge, passing))
     rows = _ordered(column, links)
     height = _heights(rows, links)
     layout.height = {name: height[name] for name in topology.components}
-    layout.ways = [
-        (edge, [(column[at], height[at]) for at in passing]) for edge, passing in routes
-    ]
+    layout.ways = [(edge, [(column[at], height[at]) for at in passing]) for edge, passing in routes]
     return layout
 
 
@@ -220,7 +219,7 @@ def _room(upper: str, lower: str) -> float:
 
 def _stacked(row: list[str]) -> list[float]:
     at = [0.0]
-    for upper, lower in zip(row[:-1], row[1:], strict=True):
+    for upper, lower in pairwise(row):
         at.append(at[-1] - _room(upper, lower))
     return at
 

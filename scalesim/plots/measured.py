@@ -6,6 +6,7 @@ Layer: plots. Each `on_...` draws on axes it is given, so that the overview is m
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,13 +57,16 @@ def overview(results: Results) -> Picture:
     with house_style():
         picture = Picture(13.3, 7.8)
         axes = picture.subplots(2, 2)
-        for at, kind in zip(axes.flat, ("latency", "rate", "utilization", "distribution"), strict=True):
+        kinds = ("latency", "rate", "utilization", "distribution")
+        for at, kind in zip(axes.flat, kinds, strict=True):
             PANELS[kind](at, results, True)
         picture.suptitle(_headline(results), x=0.01, ha="left", fontsize=13.5, fontweight="bold")
         return picture
 
 
 def _headline(results: Results) -> str:
+    if not results.measured_time:
+        return "PARTIAL RUN: stopped before measuring began"
     latency = results.latency
     parts = ["PARTIAL RUN"] if results.partial else []
     parts.append(f"{results.throughput:,.4g} requests/s completed")
@@ -128,7 +132,7 @@ def on_latency(axes: Axes, results: Results, small: bool) -> None:
     legend_above(axes, [*lines, *entries])
 
 
-def _marked(values: np.ndarray) -> dict[str, object]:
+def _marked(values: np.ndarray) -> dict[str, Any]:
     """Return how to show values that no line connects: gaps on both sides would hide them."""
     lone = np.isfinite(values).sum() < 4
     return {"marker": "o", "markersize": 5} if lone else {}
@@ -170,6 +174,9 @@ def _resources(results: Results) -> pd.DataFrame:
 def on_utilization(axes: Axes, results: Results, small: bool) -> None:
     """Draw one bar for each resource: its mean, and its busiest instance as a mark."""
     head(axes, "Utilization")
+    if not results.measured_time:
+        note(axes, "stopped before measuring began")
+        return
     frame = _resources(results)
     most = _MOST_BARS_SMALL if small else _MOST_BARS
     shown = frame.nlargest(most, "utilization_busiest_ratio").sort_index()
@@ -187,6 +194,7 @@ def on_utilization(axes: Axes, results: Results, small: bool) -> None:
         axes.annotate(
             percent(value / 100), (value, at), xytext=(8, 0), textcoords="offset points",
             va="center", fontsize=10.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     names = shown["component"] + "  " + shown["resource"].map(resource_words)
     axes.set_yticks(y, names.tolist())
@@ -207,6 +215,10 @@ def on_utilization(axes: Axes, results: Results, small: bool) -> None:
     legend_above(axes, entries)
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else f"{name[:17]}…"
+
+
 # Distribution -----------------------------------------------------------------------------
 
 
@@ -222,12 +234,12 @@ def _tail(latency: Latency) -> tuple[np.ndarray, np.ndarray]:
 
 def on_distribution(axes: Axes, results: Results, small: bool) -> None:
     """Draw which share of requests is slower than x, by endpoint, both axes logarithmic."""
-    head(axes, "Distribution of latency")
     pooled = results.latency
     if not pooled.count or pooled.longest <= 0:
+        head(axes, "Distribution of latency")
         note(axes, "no request completed" if not pooled.count else "all latencies are 0 s")
         return
-    by_endpoint = [(name, results.latency_of(name)) for name in results.plan.endpoint_names]
+    by_endpoint = [(_short(name), results.latency_of(name)) for name in results.plan.endpoint_names]
     seen = sorted((each for each in by_endpoint if each[1].count), key=lambda e: -e[1].count)
     shown = seen[:_MOST_CURVES] if len(seen) > 1 else []
     scale, unit = time_unit(pooled.quantile(0.99))
@@ -256,10 +268,15 @@ def on_distribution(axes: Axes, results: Results, small: bool) -> None:
             annotation_clip=False,
         )  # fmt: skip
     axes.grid(True, axis="x")
-    more = f"; {len(seen) - len(shown)} rarer endpoints not drawn" if len(shown) < len(seen) > 1 else ""
+    rarer = len(seen) - len(shown) if shown else 0
+    more = f"; {rarer} rarer endpoints not drawn" if rarer else ""
     axes.set_xlabel(f"latency of completed requests [{unit}]{more}")
     axes.set_ylabel("slower than that\n[% of requests]")
-    legend_above(axes, entries[::-1], columns=6)
+    # Two rows where the names would not fit in one; about 12 characters go into an inch.
+    letters = sum(len(str(each.get_label())) + 6 for each in entries)
+    rows = 2 if letters > (58 if small else 100) else 1
+    head(axes, "Distribution of latency", legend_rows=rows)
+    legend_above(axes, entries[::-1], columns=6 // rows)
 
 
 PANELS = {

@@ -85,10 +85,11 @@ def _title(answer: Forecast) -> str:
             return "Interrupted before the breaking load was found"
         return f"Nothing breaks within {answer.months} months"
     if first.month is None or first.month > answer.months:
-        return f"{partial}Nothing breaks within {answer.months} months; first would be {_what(first)}"
+        first_then = f"the first would be {_what(first)}, at {_rate(first.rate)}"
+        return f"{partial}Nothing breaks within {answer.months} months; {first_then}"
     if first.already:
-        return f"{partial}{_what(first)} is too small today: it breaks at {_rate(first.rate)}"
-    return f"{partial}{_what(first)} breaks in month {first.month}, at {_rate(first.rate)}"
+        return f"{partial}Too small today: {_what(first)}, good for {_rate(first.rate)}"
+    return f"{partial}Breaks first: {_what(first)}, in month {first.month}, at {_rate(first.rate)}"
 
 
 def _what(broken: Break) -> str:
@@ -100,10 +101,11 @@ def _rate(rate: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number of three or four digits: ``87.2``, ``1,240``, ``56.1k``, ``3.2M``."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            return f"{value / (1e3 if letter == 'k' else size):.3g}{letter}".replace("e+03", "")
+    """Return a number in few digits: ``87.2``, ``1,240``, ``56.1k``, ``3.2M``."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= max(size, 1e4):
+            scaled = value / size
+            return f"{scaled:,.{1 if scaled < 100 else 0}f}{letter}"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
@@ -237,15 +239,15 @@ def _legend(answer: Forecast) -> list[Any]:
     first, after = answer.first_break, _next(answer)
     if answer.after_fix and answer.fix is not None:
         words = f"after the fix: {answer.fix.lever}".replace("->", "→")
+        dashes = (0, (4, 1.5))
         entries.append(
-            Line2D([], [], color=GREEN, marker="s", markersize=5, linestyle=(0, (4, 1.5)), label=words)
+            Line2D([], [], color=GREEN, marker="s", markersize=5, linestyle=dashes, label=words)
         )
     limits = []
     if answer.objective.latency is not None:
         scale, unit = time_unit(answer.objective.latency)
-        limits.append(
-            f"{answer.objective.quantile_name} at most {answer.objective.latency * scale:.4g} {unit}"
-        )
+        time = f"{answer.objective.latency * scale:.4g} {unit}"
+        limits.append(f"{answer.objective.quantile_name} at most {time}")
     if answer.objective.error_ratio is not None:
         limits.append(f"errors at most {percent(answer.objective.error_ratio)}")
     words = f"objective: {', '.join(limits)}"
@@ -253,13 +255,11 @@ def _legend(answer: Forecast) -> list[Any]:
     if first is not None and _within(first, answer):
         entries.append(Patch(facecolor=_BAND, edgecolor=RED, label=_when(first)))
     if any(not point.stable for point in answer.points):
-        entries.append(Patch(facecolor=SHADE, label="unstable: lines grow without end, no latency"))
+        entries.append(Patch(facecolor=SHADE, label="unstable as it is: queues grow without end"))
     if after is not None:
-        words = f"then {_what(after)} breaks, month {after.month}"
+        words = f"next to break: {_what(after)}, month {after.month}"
         entries.append(Line2D([], [], color=GREEN, linestyle=(0, (1, 1.5)), label=words))
     return entries
-
-
 
 
 def _when(first: Break) -> str:

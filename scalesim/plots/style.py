@@ -16,7 +16,7 @@ from typing import Any
 
 from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -37,9 +37,9 @@ CURVES = (BLUE, ORANGE, GREEN, "#CC79A7", SKY, "#8C6D31")
 
 HEAT = LinearSegmentedColormap.from_list(
     "utilization",
-    [(0.0, "#F4F7FA"), (0.42, "#BFDCEE"), (0.6, "#EFD79C"), (0.8, "#EFA238"), (1.0, "#C8430A")],
+    [(0.0, "#FBFAF6"), (0.5, "#FBE3A4"), (0.75, "#F3A93B"), (1.0, "#C8430A")],
 )
-"""Utilization 0 .. 1: pale, blue, sand, orange, red; it darkens throughout, so grey prints keep it."""
+"""Utilization 0 .. 1: white, sand, orange, red; it darkens throughout, for prints in grey."""
 
 FORMATS = ("pdf", "png", "svg")
 
@@ -85,7 +85,9 @@ class Picture(Figure):
 
     def __init__(self, width: float, height: float, *, constrained: bool = True) -> None:
         super().__init__(
-            figsize=(width, height), facecolor="white", layout="constrained" if constrained else None
+            figsize=(width, height),
+            facecolor="white",
+            layout="constrained" if constrained else None,
         )
         FigureCanvasAgg(self)
         if constrained:
@@ -181,7 +183,7 @@ def linear(axis: Axis, suffix: str = "", whole: bool = False) -> None:
 def logarithmic(axis: Axis, low: float, high: float, factor: float = 1.0, suffix: str = "") -> None:
     """Make an axis logarithmic from `low` to `high`, with plain numbers at its ticks."""
     limits = (low, high)
-    if axis.axis_name == "x":
+    if isinstance(axis, XAxis):
         axis.axes.set_xscale("log")
         axis.axes.set_xlim(*limits)
     else:

@@ -61,7 +61,7 @@ def check_arguments(
     elif not isinstance(traffic, Traffic):
         problems.append(Problem("traffic", f"got {type(traffic).__name__}, allowed is a Traffic"))
     else:
-        problems += [p.under("traffic") for p in traffic.check()]
+        problems += _described("traffic", traffic, Traffic)
     problems += _described("growth", growth, Growth)
     problems += _described("objective", objective, Objective)
     for name, value, low, high in (

@@ -10,7 +10,13 @@ from scalesim import ops
 from scalesim.engines.compiled.caches import drop_key, fill, lookup
 from scalesim.engines.compiled.heap import push, settle_hole
 from scalesim.engines.compiled.ladders import choose_shard, choose_target
-from scalesim.engines.compiled.requests import end_request, start_request, start_source, start_user
+from scalesim.engines.compiled.requests import (
+    THINKING,
+    end_request,
+    start_request,
+    start_source,
+    start_user,
+)
 from scalesim.engines.compiled.stations import (
     RESUME,
     SHARED_DONE,
@@ -168,12 +174,12 @@ def run_strand(st, i, now):
             call(st, i, row.a, row.b, row.tag)
         elif op == ops.RETURN:
             if strand[i].level == 0:
-                answer(st, i)
+                if strand[i].request >= 0:
+                    end_request(st, i, now)
+                else:
+                    answer(st, i)
                 return BLOCKED
             returned(st, i)
-        elif op == ops.END:
-            end_request(st, i, now)
-            return BLOCKED
         elif op == ops.SHARE:
             share(st, row.a + strand[i].instance, i, draw(st, row.b, strand[i].key, row.site), now)
             return BLOCKED
@@ -297,6 +303,9 @@ def spawn(st, i, row, now):
 def resume(st, i, now):
     """Finish the operation that strand i was blocked in."""
     strand = st.strand
+    if strand[i].pc == THINKING:
+        start_user(st, i, now)
+        return
     row = st.code[strand[i].pc]
     op = row.op
     if op == ops.SERVE or op == ops.TRANSFER:
@@ -304,8 +313,6 @@ def resume(st, i, now):
         strand[i].pc += 1
     elif op == ops.RETRY:
         strand[i].pc = row.b
-    elif op == ops.END:
-        start_user(st, i, now)
     else:
         strand[i].pc += 1
 

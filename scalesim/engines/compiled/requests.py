@@ -13,7 +13,11 @@ from scalesim.kernels.sampling import standard_exponential
 from scalesim.ops import ARRIVAL, COMPLETED
 from scalesim.plan.tables import CLOSED, OPEN
 
-__all__ = ["end_request", "start_request", "start_source", "start_user"]
+__all__ = ["THINKING", "end_request", "start_request", "start_source", "start_user"]
+
+
+THINKING = -1
+"""Program counter of a user between requests."""
 
 
 def start_source(st):
@@ -23,7 +27,7 @@ def start_source(st):
             i = new_strand(st, 0.0)
             st.strand[i].user = user
             st.strand[i].turns = 0
-            st.strand[i].pc = st.clock[0].end_pc
+            st.strand[i].pc = THINKING
             think(st, i, 0.0)
     else:
         schedule_arrival(st, 0.0)
@@ -140,6 +144,7 @@ def end_request(st, i, now):
         st.requests[number, 1] = now
         st.requests[number, 3] = outcome
     if st.source[0].kind == CLOSED:
+        strand[i].pc = THINKING
         think(st, i, now)
     else:
         free_strand(st, i)

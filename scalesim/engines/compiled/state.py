@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scalesim.kernels.sampling import ziggurat_tables
-from scalesim.ops import END, OUTCOMES
+from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.plan.tables import CLOSED, SOURCE
 from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec, empty_arrays
@@ -47,7 +47,6 @@ CLOCK = np.dtype(
         ("depth", "i8"),
         ("key_count", "i8"),
         ("started", "i8"),
-        ("end_pc", "i8"),
     ]
 )
 EVENT = np.dtype([("at", "f8"), ("order", "i8"), ("what", "i8"), ("serial", "i8")])
@@ -158,7 +157,6 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["next_at"] = FOREVER
     clock["depth"] = max(1, plan.depth)
     clock["key_count"] = _keys_per_cache(plan)
-    clock["end_pc"] = np.flatnonzero(plan.code["op"] == END)[0]
     clock["seed"] = spec.seed
     for name, site in sites.items():
         clock[name] = site

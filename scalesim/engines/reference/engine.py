@@ -103,9 +103,9 @@ class Trial:
             if row.op == ops.RETURN and not strand.calls:
                 break
             yield from OPERATION_OF[row.op](self, strand, row)
-            if row.op == ops.END:
-                break
         self.strands -= 1
+        if strand.request >= 0:
+            self.end_request(strand)
         if strand.reply is not None:
             strand.reply.give(strand.status)
         elif strand.parent is not None:

@@ -266,11 +266,6 @@ def jump(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
-def end(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.end_request(strand)
-    yield from ()
-
-
 OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire,
     release,
@@ -298,5 +293,4 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     record,
     count,
     jump,
-    end,
 )
