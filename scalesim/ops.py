@@ -142,9 +142,9 @@ OPERATIONS = (
     Operation(
         "RETURN",
         "-",
-        "End of a program: back to the call. A strand's outermost program ends the strand; if it is "
-        "a request, its latency is the time since it arrived, and a closed user thinks, then sends "
-        "the next.",
+        "End of a program: back to the call. A strand's outermost program ends the strand; if it "
+        "is a request, its latency is the time since it arrived, and a closed user thinks, then "
+        "sends the next.",
         events="arrival, for a closed user",
         records="latency by endpoint and outcome, for a request",
         draws="one think time, for a closed user",

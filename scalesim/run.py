@@ -226,7 +226,7 @@ class _Bar:
         if wanted:
             from tqdm.auto import tqdm
 
-            form = "{l_Bar}{bar}| {n:.0f}/{total:.0f} simulated s [{elapsed}<{remaining}]"
+            form = "{l_bar}{bar}| {n:.0f}/{total:.0f} simulated s [{elapsed}<{remaining}]"
             delay = 1.0 if show is None else 0.0
             self.bar = tqdm(total=self.total, delay=delay, leave=False, bar_format=form)
 

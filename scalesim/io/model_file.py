@@ -268,7 +268,7 @@ class _Reading:
             return None
         parts = read_components(content.value)
         entry: Any = node.value["entry"].plain() if "entry" in node.value else None
-        sound = not self.problems
+        sound = True
         for problem in check(parts, entry):
             sound = False
             if problem.subject != "entry":

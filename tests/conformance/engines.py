@@ -1,4 +1,4 @@
-"""The one comparison every conformance test makes: two engines, one plan, not a bit of difference."""
+"""The one comparison every conformance test makes: two engines, one plan, no bit of difference."""
 
 from __future__ import annotations
 

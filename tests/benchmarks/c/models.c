@@ -300,7 +300,8 @@ int main(int argc, char **argv) {
     double started = seconds_now();
     double mean = run(argv[1][0], requests, &rng, ziggurat);
     double seconds = seconds_now() - started;
-    printf("{\"requests\": %llu, \"seconds\": %.6f, \"mean_latency_s\": %.9f, \"version\": \"%s\"}\n",
+    printf("{\"requests\": %llu, \"seconds\": %.6f, \"mean_latency_s\": %.9f, "
+           "\"version\": \"cc %s\"}\n",
            (unsigned long long)requests, seconds, mean, __VERSION__);
     return 0;
 }

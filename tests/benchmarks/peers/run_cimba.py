@@ -57,7 +57,7 @@ class Web(cimba.Model):
     """One of the four servers of model c."""
 
     compute: cimba.Input[float] = inputs.dist.exponential(mean=0.005)
-    lookup: cimba.Input[float] = inputs.dist.uniform(0.0, 1.0)
+    lookup: cimba.Input[float] = inputs.dist.uniform(low=0.0, high=1.0)
     query: cimba.Input[float] = inputs.dist.exponential(mean=0.010)
     line: cimba.Store[float]
     connections: cimba.Ref[cimba.Resource]

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 import peer
 import simpy
 
+Handler = Callable[[int], Iterator[simpy.Event]]
+
 
 def prepare(model: str, requests: int, seed: int) -> peer.Run:
     rng = random.Random(seed)
     env = simpy.Environment()
     latencies: list[float] = []
-    handle = shop(env, rng, latencies) if model == "c" else queue(env, rng, latencies, model)
+    if model == "c":
+        handle = shop(env, rng, latencies)
+    else:
+        handle = queue(env, rng, latencies, slots={"a": 1, "b": 8}[model])
 
     def source() -> Iterator[simpy.Event]:
         for number in range(requests):
@@ -28,11 +33,10 @@ def prepare(model: str, requests: int, seed: int) -> peer.Run:
     return run
 
 
-Handler = Callable[[int], Iterator[simpy.Event]]
-
-
-def queue(env: simpy.Environment, rng: random.Random, latencies: list[float], model: str) -> Handler:
-    server = simpy.Resource(env, capacity={"a": 1, "b": 8}[model])
+def queue(
+    env: simpy.Environment, rng: random.Random, latencies: list[float], slots: int
+) -> Handler:
+    server = simpy.Resource(env, capacity=slots)
 
     def handle(number: int) -> Iterator[simpy.Event]:
         arrived_at = env.now

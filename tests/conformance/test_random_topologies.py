@@ -1,0 +1,315 @@
+"""Topologies nobody thought of: Hypothesis makes them, both engines must agree on them.
+
+A topology grows from the back to the front: every new part may only refer to parts made before it,
+so there are no cycles. Half of all times are constants from a short list, which makes many events
+fall on the same moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from conformance.engines import assert_engines_agree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scalesim import distributions as dist
+from scalesim.components import (
+    Cache,
+    Component,
+    Database,
+    LoadBalancer,
+    MessageQueue,
+    Retry,
+    Service,
+    call,
+    compute,
+    parallel,
+    publish,
+    sleep,
+)
+from scalesim.policies.eviction import EVICTION
+from scalesim.policies.load_balancing import BALANCING
+from scalesim.policies.sharding import SHARDING
+from scalesim.topology import Topology
+from scalesim.traffic import (
+    ClosedTraffic,
+    Measured,
+    RateProfile,
+    ReplayTraffic,
+    Traffic,
+    UniformKeys,
+    Zipf,
+)
+
+DURATION = 0.2  # s
+MOMENTS = (0.0, 0.001, 0.002, 0.004, 0.01, 0.02)  # s; sums of them coincide
+
+
+def names_of(family: Any) -> st.SearchStrategy[str]:
+    """Return the names of all members of a family of policies."""
+    return st.sampled_from(list(family.members))
+
+
+moments = st.sampled_from(MOMENTS)
+positive = st.sampled_from(MOMENTS[1:])
+small = st.integers(1, 3)
+bound = st.none() | st.integers(0, 3)
+retries = st.none() | st.builds(
+    Retry,
+    st.integers(2, 4),
+    backoff=moments,
+    factor=st.sampled_from((1.0, 2.0)),
+    cap=positive,
+    jitter=st.sampled_from(("full", "equal", "none")),
+)
+timeouts = st.none() | positive
+times = st.one_of(
+    moments,
+    moments,
+    st.builds(dist.Exponential, positive),
+    st.builds(dist.Exponential, positive),
+    st.builds(dist.Uniform, moments, st.just(0.03)),
+    st.builds(dist.LogNormal, positive, cv=st.sampled_from((0.5, 3.0))),
+    st.builds(dist.Erlang, positive, phases=small),
+    st.builds(dist.Pareto, positive, shape=st.sampled_from((1.5, 3.0))),
+    st.builds(dist.Weibull, positive, shape=st.sampled_from((0.5, 2.0))),
+    st.just(dist.HyperExponential(probabilities=(0.8, 0.2), means=(0.002, 0.03))),
+    st.just(dist.Empirical((0.0, 0.001, 0.001, 0.02))),
+)
+demands = st.one_of(positive, st.builds(dist.Exponential, positive))
+sizes = st.sampled_from((0.0, 1000.0)) | st.builds(dist.Exponential, st.just(1000.0))
+popularity = st.one_of(
+    st.builds(UniformKeys, st.integers(1, 20)),
+    st.builds(Zipf, st.integers(1, 20), st.sampled_from((0.0, 1.0, 3.0))),
+    st.just(Measured((5.0, 0.0, 2.0), tail_keys=4, tail_count=3.0)),
+)
+
+
+class Parts:
+    """What has been made so far, from the back of the topology to its front."""
+
+    def __init__(self, draw: Any) -> None:
+        self.draw = draw
+        self.all: list[Component] = []
+        self.callable: list[str] = []  # component.endpoint
+        self.queues: list[str] = []
+        self.sends: list[tuple[str, int]] = []  # what a balancer may send to, with its instances
+
+    def add(self, part: Component, *endpoints: str) -> None:
+        self.all.append(part)
+        self.callable += [f"{part.name}.{each}" for each in endpoints]
+
+    def database(self, name: str) -> None:
+        draw = self.draw
+        replicas = draw(st.integers(0, 2))
+        self.add(
+            Database(
+                name,
+                connections=draw(small),
+                read=draw(demands),
+                write=draw(demands),
+                queue_limit=draw(bound),
+                cores=draw(small),
+                cpu_discipline=draw(st.sampled_from(("ps", "fifo"))),
+                disk_iops=draw(st.sampled_from((None, 250.0, 1000.0))),
+                write_ios=draw(st.sampled_from((0.0, 1.0, 2.0))),
+                read_replicas=replicas,
+                reads_from=draw(st.sampled_from(("replicas", "primary", "all"))),
+                balancing=draw(names_of(BALANCING)),
+                apply=draw(st.none() | demands) if replicas else None,
+                shards=draw(small),
+                shard_key=draw(st.sampled_from(("key", "client"))),
+                sharding=draw(names_of(SHARDING)),
+            ),
+            "read",
+            "write",
+        )
+
+    def cache(self, name: str) -> None:
+        draw = self.draw
+        real = draw(st.booleans())
+        origins = st.none() | st.sampled_from(self.callable) if self.callable else st.none()
+        self.add(
+            Cache(
+                name,
+                capacity=draw(st.sampled_from((1, 2, 5, 100))) if real else None,
+                hit_ratio=None if real else draw(st.sampled_from((0.0, 0.5, 1.0))),
+                eviction=draw(names_of(EVICTION)),
+                ttl=draw(st.sampled_from((0.005, 0.05, float("inf")))) if real else float("inf"),
+                origin=draw(origins),
+                delay=draw(times),
+                concurrency=draw(st.none() | small),
+            ),
+            "get",
+            "set",
+            "delete",
+        )
+
+    def queue(self, name: str) -> None:
+        draw = self.draw
+        self.all.append(
+            MessageQueue(
+                name,
+                handler=self.steps(computes=False),
+                consumers=draw(small),
+                capacity=draw(st.none() | small),
+                when_full=draw(st.sampled_from(("reject", "block"))),
+            )
+        )
+        self.queues.append(name)
+
+    def service(self, name: str) -> None:
+        draw = self.draw
+        memory = draw(st.booleans())
+        part = Service(
+            name,
+            endpoints={each: self.steps() for each in ("get", "put")},
+            instances=draw(small),
+            workers=draw(st.integers(1, 5)),
+            backlog=draw(bound),
+            cores=draw(small),
+            cpu_discipline=draw(st.sampled_from(("ps", "fifo"))),
+            memory=500.0 if memory else None,
+            memory_base=draw(st.sampled_from((0.0, 100.0))) if memory else 0.0,
+            memory_per_request=draw(st.sampled_from((0.0, 100.0, 300.0))) if memory else 0.0,
+            network_in=draw(st.sampled_from((None, 1e5, 1e6))),
+            network_out=draw(st.sampled_from((None, 1e5, 1e6))),
+            balancing=draw(names_of(BALANCING)),
+        )
+        self.add(part, "get", "put")
+        self.sends.append((name, part.instances))
+
+    def balancer(self, name: str) -> None:
+        draw = self.draw
+        chosen = draw(st.lists(st.sampled_from(self.sends), min_size=1, max_size=2, unique=True))
+        weights = {
+            target: tuple(draw(st.sampled_from((0.5, 1.0, 3.0))) for _ in range(instances))
+            for target, instances in chosen
+            if draw(st.booleans())
+        }
+        part = LoadBalancer(
+            name,
+            targets=tuple(target for target, _ in chosen),
+            policy=draw(names_of(BALANCING)),
+            weights=weights or None,
+            delay=draw(times),
+        )
+        self.add(part, "get", "put")
+        self.sends.append((name, 1))
+
+    def steps(self, depth: int = 0, computes: bool = True) -> list[Any]:
+        """Return one to three steps; parallel ones nest once."""
+        draw = self.draw
+        kinds = ["sleep"]
+        kinds += ["compute"] * 2 if computes else []
+        kinds += ["call"] * 4 if self.callable else []
+        kinds += ["publish"] * 2 if self.queues else []
+        kinds += ["parallel"] if depth < 2 else []
+        found: list[Any] = []
+        for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)):
+            if kind == "sleep":
+                found.append(sleep(draw(times)))
+            elif kind == "compute":
+                found.append(compute(draw(times)))
+            elif kind == "publish":
+                found.append(publish(draw(st.sampled_from(self.queues))))
+            elif kind == "parallel":
+                count = draw(st.integers(1, 3))
+                found.append(parallel(*(self.steps(depth + 1, computes) for _ in range(count))))
+            else:
+                to = draw(st.sampled_from(self.callable))
+                found.append(call(to, timeout=draw(timeouts), retry=draw(retries)))
+        return found
+
+
+@st.composite
+def topologies(draw: Any) -> Topology:
+    """A random topology of two to six parts behind an entry."""
+    parts = Parts(draw)
+    kinds = st.sampled_from(("database", "cache", "queue", "service", "service", "balancer"))
+    for number, kind in enumerate(draw(st.lists(kinds, min_size=1, max_size=5))):
+        if kind == "balancer" and not parts.sends:
+            kind = "service"
+        getattr(parts, kind)(f"{kind}{number}")
+    if draw(st.booleans()) and parts.sends:
+        parts.balancer("entry")
+    else:
+        parts.service("entry")
+    return Topology(*pruned(parts.all, "entry"), entry="entry")
+
+
+def pruned(parts: list[Component], entry: str) -> list[Component]:
+    """Return the parts and their endpoints that the entry reaches; a topology refuses others."""
+    by_name = {part.name: part for part in parts}
+    found: set[tuple[str, str]] = set()
+    todo = [(entry, "get"), (entry, "put")]
+    while todo:
+        name, endpoint = place = todo.pop()
+        if place in found:
+            continue
+        found.add(place)
+        for each in by_name[name].references():
+            target, _, called = each.target.partition(".")
+            if each.must_be == "message_queue":
+                called = "publish"
+            if each.endpoint in ("", endpoint):
+                todo.append((target, called or endpoint))
+    kept = []
+    for part in parts:
+        used = [endpoint for name, endpoint in found if name == part.name]
+        if isinstance(part, Service):
+            script = {name: steps for name, steps in part.endpoints.items() if name in used}
+            part = replace(part, endpoints=script) if used else part
+        elif isinstance(part, Cache) and "get" not in used:
+            part = replace(part, origin=None)
+        if used:
+            kept.append(part)
+    return kept
+
+
+@st.composite
+def traffics(draw: Any) -> Any:
+    """Random traffic of any kind, for the endpoints get and put."""
+    common = {
+        "mix": {"get": draw(st.sampled_from((1.0, 2.0))), "put": draw(st.sampled_from((0.0, 1.0)))},
+        "keys": draw(popularity),
+        "clients": draw(popularity),
+        "request_bytes": draw(sizes),
+        "response_bytes": draw(sizes),
+        "timeout": draw(timeouts),
+        "retry": draw(retries),
+    }
+    kind = draw(st.sampled_from(("open", "open", "profile", "closed", "replay")))
+    arrivals = draw(st.sampled_from(("poisson", "constant")))
+    if kind == "open":
+        return Traffic(draw(st.sampled_from((50.0, 125.0, 500.0))), arrivals=arrivals, **common)
+    if kind == "profile":
+        rates = draw(st.lists(st.sampled_from((0.0, 50.0, 500.0)), min_size=1, max_size=4))
+        profile = RateProfile((*rates, 125.0), bucket=0.05, repeat=draw(st.booleans()))
+        return Traffic(profile, arrivals=arrivals, **common)
+    if kind == "closed":
+        return ClosedTraffic(draw(st.integers(1, 6)), think_time=draw(demands), **common)
+    steps = draw(st.lists(moments, min_size=1, max_size=40))
+    at = tuple(sum(steps[: i + 1]) for i in range(len(steps)))
+    key = draw(st.none() | st.just(tuple(i * i % 7 for i in range(len(at)))))
+    return ReplayTraffic(at, key=key, **common)
+
+
+def agree(topology: Topology, traffic: Any, seed: int) -> None:
+    assert_engines_agree(topology, traffic, duration=DURATION, buckets=4, seed=seed)
+
+
+@settings(max_examples=320)
+@given(topologies(), traffics(), st.integers(0, 3))
+def test_engines_agree_on_random_topologies(topology, traffic, seed):
+    agree(topology, traffic, seed)
+
+
+@pytest.mark.long
+@settings(max_examples=5000, derandomize=False)
+@given(topologies(), traffics(), st.integers(0, 2**62))
+def test_engines_agree_on_thousands_of_random_topologies(topology, traffic, seed):
+    agree(topology, traffic, seed)

@@ -1,0 +1,199 @@
+"""Hypothesis strategies for descriptions, made from the declarations of their fields.
+
+What a declaration does not say (fields that exclude each other, sums, order) is set right by
+`RULES`, one function a class, so that nearly everything drawn is valid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from scalesim import components as c
+from scalesim import distributions as d
+from scalesim import traffic as t
+from scalesim.components.steps import STEPS, Sleep
+from scalesim.fields import (
+    Description,
+    Flag,
+    Integer,
+    Kind,
+    ListOf,
+    MapOf,
+    Name,
+    Nested,
+    Number,
+    OneOf,
+    params,
+)
+from scalesim.io import Model
+from scalesim.studies.objective import Objective
+from scalesim.topology import Topology
+from scalesim.traffic.arrivals import _Rate
+from scalesim.traffic.growth import growth_kind
+
+# Names that YAML 1.1, or a careless reader, takes for something else.
+NAMES = ("on", "no", "y", "null", "true", "True", "nan", "inf", "e5", "_1", "type", "steps", "to",
+         "constant", "a-b", "browse", "name")  # fmt: skip
+REFERENCES = ("db.read", "db.write", "cache.get", "emails")
+
+
+def values(kind: Kind) -> st.SearchStrategy[Any]:
+    """Return values that `kind` allows."""
+    if isinstance(kind, Number):
+        low = kind.above if kind.above is not None else kind.at_least
+        reals = st.floats(
+            low,
+            kind.at_most if kind.at_most is not None else 1e300,
+            exclude_min=kind.above is not None,
+            allow_nan=False,
+            allow_infinity=False,
+        )
+        tame = st.sampled_from([0.004, 0.5, 1.0, 7, 60.0, 1 / 3]).filter(
+            lambda value: not list(kind.check(value))
+        )
+        return st.one_of(tame, reals, *([st.just(float("inf"))] if kind.infinite else []))
+    if isinstance(kind, Integer):
+        return st.integers(kind.at_least, kind.at_most)
+    if isinstance(kind, Flag):
+        return st.booleans()
+    if isinstance(kind, Name):
+        if kind.pattern:
+            return st.from_regex(kind.pattern, fullmatch=True) | st.sampled_from(["1e5", "12", "on"])
+        queue = kind.what == "a message queue"
+        names = ("emails",) if queue else REFERENCES if kind.dotted else NAMES
+        return st.sampled_from(kind.choices or names)
+    if isinstance(kind, ListOf):
+        return st.lists(values(kind.item), min_size=1, max_size=3).map(tuple)
+    if isinstance(kind, MapOf):
+        return st.dictionaries(st.sampled_from(NAMES), values(kind.value), min_size=1, max_size=3)
+    if isinstance(kind, OneOf):
+        return members(kind.family.members)
+    if isinstance(kind, Nested):
+        return st.deferred(lambda: descriptions(kind.cls))
+    if isinstance(kind, _Rate):
+        return values(kind.number) | values(kind.profile)
+    raise NotImplementedError(f"no strategy for {kind}")
+
+
+def members(family: Mapping[str, type[Description]]) -> st.SearchStrategy[Any]:
+    """Return descriptions of any class of a family."""
+    return st.sampled_from(sorted(family)).flatmap(lambda name: descriptions(family[name]))
+
+
+def descriptions(cls: type[Description], **fixed: Any) -> st.SearchStrategy[Any]:
+    """Return valid descriptions of one class; `fixed` gives fields, or strategies for them."""
+    required, optional = {}, {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        given = fixed.get(field.name)
+        if given is None:
+            given = values(params(cls)[field.name].kind)
+        elif not isinstance(given, st.SearchStrategy):
+            given = st.just(given)
+        must = field.default is dataclasses.MISSING or field.name in fixed
+        (required if must else optional)[field.name] = given
+    drawn = st.fixed_dictionaries(required, optional=optional)
+    rule = RULES.get(cls, lambda fields: fields)
+    return drawn.map(lambda fields: cls(**rule(fields))).filter(lambda made: not list(made.check()))
+
+
+def without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def one_price(fields: dict[str, Any]) -> dict[str, Any]:
+    return without(fields, "cost_per_hour") if "machine" in fields else fields
+
+
+def _hyper(fields: dict[str, Any]) -> dict[str, Any]:
+    n = len(fields["means"])
+    return {**fields, "probabilities": (1 / n,) * n}
+
+
+def _cache(fields: dict[str, Any]) -> dict[str, Any]:
+    fields = one_price(fields)
+    if "capacity" in fields:
+        return without(fields, "hit_ratio")
+    return without({"hit_ratio": 0.25, **fields}, "ttl")
+
+
+def _database(fields: dict[str, Any]) -> dict[str, Any]:
+    fields = {"disk_iops": 100.0, **one_price(fields)}
+    return fields if fields.get("read_replicas") else without(fields, "apply")
+
+
+def _service(fields: dict[str, Any]) -> dict[str, Any]:
+    fields = one_price(fields)
+    if fields.get("memory_base", 0.0) >= fields.get("memory", 0.0):
+        return without(fields, "memory_base", "memory", "memory_per_request")
+    return fields
+
+
+def _balancer(fields: dict[str, Any]) -> dict[str, Any]:
+    fields = {**one_price(fields), "targets": tuple(dict.fromkeys(fields["targets"]))}
+    if "weights" in fields:
+        weights = iter(fields["weights"].values())
+        fields["weights"] = dict(zip(fields["targets"], weights, strict=False))
+    return fields
+
+
+def _replay(fields: dict[str, Any]) -> dict[str, Any]:
+    n = min(len(value) for name, value in fields.items() if name in _PER_ARRIVAL)
+    cut = {name: fields[name][:n] for name in _PER_ARRIVAL if name in fields}
+    return {**fields, **cut, "at": tuple(sorted(cut["at"]))}
+
+
+_PER_ARRIVAL = ("at", "endpoint", "key", "client")
+
+RULES: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    d.HyperExponential: _hyper,
+    d.Empirical: lambda f: {"quantiles": tuple(sorted((0.0, *f["quantiles"])))},
+    d.Uniform: lambda f: {"low": min(f.values()), "high": max(f.values())},
+    t.Measured: lambda f: f if f.get("tail_keys") else without(f, "tail_count"),
+    t.ReplayTraffic: _replay,
+    c.Cache: _cache,
+    c.Database: _database,
+    c.Service: _service,
+    c.LoadBalancer: _balancer,
+    c.MessageQueue: one_price,
+}
+
+_QUIET = {name: step for name, step in STEPS.members.items() if name in ("sleep", "call")}
+HANDLERS = st.lists(members(_QUIET), min_size=1, max_size=3).map(tuple)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """Return models whose topology is edge -> web -> cache, db, emails, all fields drawn."""
+    endpoints = draw(values(params(c.Service)["endpoints"].kind))
+    everything = c.parallel([c.call("cache.get")], [c.call("db.read"), c.publish("emails")])
+    endpoints["all"] = (everything, Sleep(0.1))  # type: ignore[arg-type]
+    handler = tuple(
+        step
+        for step in draw(HANDLERS)
+        if step.type_name == "sleep" or step.to.partition(".")[0] in ("db", "cache")
+    ) or (Sleep(1.0),)  # type: ignore[arg-type]
+    weight = draw(values(Number(above=0, at_most=1e6)))
+    topology = Topology(
+        draw(descriptions(c.LoadBalancer, name="edge", targets=("web",), weights={"web": weight})),
+        draw(descriptions(c.Service, name="web", endpoints=endpoints)),
+        draw(descriptions(c.Cache, name="cache", origin="db.read")),
+        draw(descriptions(c.Database, name="db")),
+        draw(descriptions(c.MessageQueue, name="emails", handler=handler)),
+        entry="edge",
+    )
+    mix = {name: draw(st.floats(0.1, 1)) for name in endpoints}
+    known = dict(mix=mix, keys=t.Zipf(10, 0.9), clients=t.UniformKeys(9))
+    known |= dict(request_bytes=300, response_bytes=d.Exponential(4e3))
+    kinds = {**t.TRAFFIC.members}
+    kinds.pop("replay")  # its endpoints are names of our own
+    cls = kinds[draw(st.sampled_from(sorted(kinds)))]
+    return Model(
+        topology,
+        draw(st.none() | descriptions(cls, **known)),
+        draw(st.none() | values(growth_kind())),
+        draw(st.none() | descriptions(Objective)),
+    )

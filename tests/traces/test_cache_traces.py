@@ -1,0 +1,182 @@
+"""Cache: hit or miss, lookup by lookup."""
+
+from __future__ import annotations
+
+import pytest
+from traces.tracing import both_engines, ends, instances, metric, near, outcomes, run
+
+import scalesim as ss
+
+KEYS = [ord(c) - ord("A") for c in "ABCADAEBACFABEADCA"]
+HITS = {
+    "lru": [0, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1],
+    "fifo": [0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+}
+
+
+def cached(workers: int = 99, origin: float = 0.5, **fields):
+    """Return a service with endpoints get, set and delete, its cache, and an origin [s]."""
+    web = ss.Service(
+        "web",
+        workers=workers,
+        cores=workers,
+        endpoints={each: [ss.call(f"cache.{each}")] for each in ("get", "set", "delete")},
+    )
+    cache = ss.Cache("cache", origin="store", **fields)
+    return web, cache, ss.Service("store", workers=99, endpoints={"load": [ss.sleep(origin)]})
+
+
+def hits(results) -> list[int]:
+    """Return 1 for each request that took no time, in order of arrival."""
+    return [int(each) for each in results.attempts_table()["latency_s"] == 0.0]
+
+
+def look(engine, keys, at=None, what="get", **fields):
+    """Return the results of one operation after another on a cache."""
+    what = (what,) * len(keys) if isinstance(what, str) else tuple(what)
+    at = range(0, 2 * len(keys), 2) if at is None else at
+    return run(engine, *cached(**fields), at=at, key=tuple(keys), endpoint=what)
+
+
+@both_engines
+@pytest.mark.parametrize("eviction", ["lru", "fifo"])
+def test_eighteen_lookups(engine, eviction) -> None:
+    results = look(engine, KEYS, capacity=3, eviction=eviction)
+    assert hits(results) == HITS[eviction]
+    count = sum(HITS[eviction])
+    assert metric(results, "cache", "hit_ratio") == count / 18
+    assert metric(results, "cache", "lookups") == 18
+    assert metric(results, "cache", "evictions") == 18 - count - 3
+
+
+@both_engines
+@pytest.mark.parametrize("eviction", ["lru", "fifo"])
+def test_a_scan_longer_than_the_cache_never_hits(engine, eviction) -> None:
+    around = list(range(11)) * 5
+    assert sum(hits(look(engine, around, capacity=10, eviction=eviction))) == 0
+    fits = list(range(10)) * 5
+    assert hits(look(engine, fits, capacity=10, eviction=eviction)) == [0] * 10 + [1] * 40
+
+
+@both_engines
+def test_random_eviction_keeps_the_cache_full(engine) -> None:
+    results = look(engine, [0, 1, 0, 0, 1, 1, 0], capacity=1, eviction="random")
+    assert hits(results) == [0, 0, 0, 1, 0, 1, 0]
+    results = look(engine, list(range(5)) * 4, capacity=4, eviction="random")
+    misses = 20 - sum(hits(results))
+    assert metric(results, "cache", "evictions") == misses - 4
+
+
+@both_engines
+def test_time_to_live_counts_from_the_store(engine) -> None:
+    at = [0, 3, 9.5, 10.5, 14, 21, 24, 40]
+    results = look(engine, [0] * 8, at, capacity=1, ttl=10.0, origin=0.25)
+    # Stored at 0.25, 10.75, 21.25, 40.25.
+    assert hits(results) == [0, 1, 1, 0, 1, 0, 1, 0]
+
+
+@both_engines
+def test_an_entry_has_expired_at_exactly_its_age(engine) -> None:
+    assert hits(look(engine, [0] * 3, [0, 10, 10.5], capacity=1, ttl=10.0, origin=0.5)) == [0, 1, 0]
+
+
+@both_engines
+def test_an_expired_entry_takes_room_until_it_goes(engine) -> None:
+    # Key 0 has expired at 20; 1 and 2 come in: LRU throws 0 out first, then 1 is still there.
+    results = look(engine, [0, 1, 2, 1], [0, 20, 21, 22], capacity=2, ttl=10.0)
+    assert hits(results) == [0, 0, 0, 1]
+    assert metric(results, "cache", "evictions") == 1
+
+
+@both_engines
+def test_set_and_delete(engine) -> None:
+    what = ["get", "get", "delete", "get", "set", "get", "delete", "delete", "set", "get"]
+    results = look(engine, [5] * 10, what=what, capacity=2)
+    #       miss hit  -  miss  -  hit -  -  -  hit
+    assert hits(results) == [0, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+    assert metric(results, "cache", "lookups") == 5
+    assert metric(results, "cache", "hit_ratio") == 0.6
+    assert instances(results, "store", "workers", "served") == [2]
+
+
+@both_engines
+def test_set_renews_the_time_to_live_and_the_place(engine) -> None:
+    what = ["set", "set", "get", "get"]
+    results = look(engine, [0] * 4, [0, 6, 15, 16], what, capacity=1, ttl=10.0)
+    assert hits(results) == [1, 1, 1, 0]  # valid from 6 to 16
+    what = ["set", "set", "set", "set", "get", "get"]
+    results = look(engine, [0, 1, 0, 2, 0, 1], what=what, capacity=2)
+    assert hits(results)[4:] == [1, 0]  # 2 pushed 1 out
+
+
+@both_engines
+def test_deleting_makes_room(engine) -> None:
+    what = ["set", "set", "delete", "set", "get", "get", "get"]
+    results = look(engine, [0, 1, 0, 2, 1, 2, 0], what=what, capacity=2)
+    assert hits(results)[4:] == [1, 1, 0]
+    assert metric(results, "cache", "evictions") == 1  # by the last miss
+
+
+@both_engines
+@pytest.mark.parametrize(("ratio", "hit"), [(0.0, 0), (1.0, 1)])
+def test_fixed_ratio_at_its_ends(engine, ratio, hit) -> None:
+    what = ["get"] * 50 + ["set"]
+    results = look(engine, [0] * 51, what=what, hit_ratio=ratio)
+    assert hits(results) == [hit] * 50 + [1]
+    assert metric(results, "cache", "hit_ratio") == ratio
+
+
+@both_engines
+def test_misses_at_the_same_time_all_go_to_the_origin(engine) -> None:
+    results = look(engine, [0, 0, 0, 0], [0, 0.25, 0.5, 0.75], capacity=1, origin=0.5)
+    # At 0.5 the fetch has just ended: the departure comes before the arrival.
+    assert ends(results) == [0.5, 0.75, 0.5, 0.75]
+    assert hits(results) == [0, 0, 1, 1]
+
+
+@both_engines
+def test_a_failed_fetch_stores_nothing(engine) -> None:
+    web, cache, _ = cached(capacity=5)
+    store = ss.Service("store", backlog=0, endpoints={"load": [ss.sleep(1.0)]})
+    results = run(
+        engine, web, cache, store, at=[0, 0.5, 2, 3, 4], key=(0, 1, 1, 0, 1), endpoint=("get",) * 5
+    )
+    assert outcomes(results) == [
+        (1.0, "completed"),
+        (0.5, "rejected"),
+        (3.0, "completed"),
+        (3.0, "completed"),
+        (4.0, "completed"),
+    ]
+
+
+@both_engines
+def test_operations_queue_for_the_slots(engine) -> None:
+    fields = {"capacity": 5, "delay": 0.25, "concurrency": 1, "origin": 2.0}
+    results = look(engine, [0, 1, 0], [0, 0, 3], **fields)
+    assert ends(results) == near([2.25, 2.5, 3.25])
+    assert instances(results, "cache", "slots", "waited") == near([0.25])
+
+
+@both_engines
+def test_without_an_origin_a_miss_is_just_recorded(engine) -> None:
+    web = ss.Service("web", workers=9, cores=9, endpoints={"get": [ss.call("cache.get")]})
+    cache = ss.Cache("cache", capacity=2, delay=0.5)
+    results = run(engine, web, cache, at=[0, 1, 2], key=(0, 0, 1))
+    assert ends(results) == [0.5, 1.5, 2.5]
+    assert metric(results, "cache", "hit_ratio") == 1 / 3
+
+
+@both_engines
+def test_one_cache_behind_another(engine) -> None:
+    web = ss.Service("web", workers=9, cores=9, endpoints={"get": [ss.call("edge.get")]})
+    edge = ss.Cache("edge", capacity=1, origin="shield.get")
+    shield = ss.Cache("shield", capacity=2, origin="store")
+    store = ss.Service("store", workers=9, endpoints={"load": [ss.sleep(0.5)]})
+    keys = (0, 1, 0, 1, 1, 2, 0)
+    results = run(engine, web, edge, shield, store, at=range(7), key=keys)
+    #       both miss, both miss, shield hits, shield hits, edge hits, both miss (0 goes: 1 was
+    #       used last), both miss
+    assert hits(results) == [0, 0, 1, 1, 1, 0, 0]
+    assert metric(results, "edge", "hit_ratio") == 1 / 7
+    assert metric(results, "shield", "hit_ratio") == 2 / 6
