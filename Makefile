@@ -18,7 +18,7 @@ install: $(VENV)/.installed-test  ## the library and its test tools, into .venv
 
 forecast: $(VENV)/.installed-core  ## the demo: what breaks first in a web shop that grows 15 % a month
 	$(BIN)/scalesim forecast models/web_shop.yaml \
-	    --traffic models/traffic/epa_1995_08_30.yaml \
+	    --traffic models/traffic/epa_1995_08_30.yaml --scale 150 \
 	    --growth 15%/month --months 24 --picture forecast.png
 
 test: lint  ## all that CI runs: lint, types, import contracts, tests

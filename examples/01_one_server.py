@@ -1,7 +1,8 @@
 """One server, checked against theory: the M/M/1 queue.
 
 Requests arrive at random (Poisson) at `rate`; one worker serves them one after another, for a time
-that is exponential with mean S. Theory: utilization = rate x S, mean latency = S / (1 - utilization).
+that is exponential with mean S. Theory: utilization = rate x S, mean latency =
+S / (1 - utilization).
 """
 
 import scalesim as ss

@@ -62,7 +62,9 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
         return st.booleans()
     if isinstance(kind, Name):
         if kind.pattern:
-            return st.from_regex(kind.pattern, fullmatch=True) | st.sampled_from(["1e5", "12", "on"])
+            return st.from_regex(kind.pattern, fullmatch=True) | st.sampled_from(
+                ["1e5", "12", "on"]
+            )
         queue = kind.what == "a message queue"
         names = ("emails",) if queue else REFERENCES if kind.dotted else NAMES
         return st.sampled_from(kind.choices or names)

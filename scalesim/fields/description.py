@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
@@ -168,11 +168,12 @@ def param(kind: Kind, doc: str, *, default: Any = dataclasses.MISSING, kw_only: 
 
 def params(cls: type[Any]) -> Mapping[str, Param]:
     """Return the declared fields of a description class, in order."""
-    return _params(cls)
+    known: Hashable = cls
+    return _params(known)
 
 
 @cache
-def _params(cls: type[Any]) -> Mapping[str, Param]:
+def _params(cls: Any) -> Mapping[str, Param]:
     return {each.name: each.metadata["param"] for each in dataclasses.fields(cls)}
 
 

@@ -113,6 +113,8 @@ def _midnight(day: str) -> int:
         ordinal = date(int(year), _MONTHS[month.capitalize()], int(number)).toordinal()
     except (KeyError, ValueError):
         raise BadLineError(f"there is no day {day}") from None
+    if not 1970 < int(year) < 2200:
+        raise BadLineError(f"no log is of {day}")
     return (ordinal - _EPOCH) * 86_400
 
 

@@ -74,10 +74,8 @@ class Clock:
         order = [b for b in (*range(start, number), *range(start)) if covered[b]]
         rates = _pooled([(total[b], covered[b]) for b in order], size)
         profile = RateProfile(rates, bucket=float(size), repeat=True)
-        return profile, (
-            self._said(covered) if whole else self._said_short(order[0], sum(covered)),
-            *self._notes(),
-        )
+        said = self._said(covered) if whole else self._said_short(start, sum(covered))
+        return profile, (said, *self._notes())
 
     def _covered(self) -> list[int]:
         """Return the seconds of each bucket of the day that the log covers."""
@@ -114,9 +112,9 @@ class Clock:
 
     def _said_short(self, start: int, covered: int) -> str:
         return (
-            f"the log covers {duration_text(covered)} of the day, from {_time(start * self.bucket)} "
-            f"({self._zone()}); the profile is that stretch, repeated: it says nothing of the rest "
-            "of the day, nor does a cost computed from it"
+            f"the log covers {duration_text(covered)} of the day, from "
+            f"{_time(start * self.bucket)} ({self._zone()}); the profile is that stretch, "
+            "repeated: it says nothing of the rest of the day, nor does a cost computed from it"
         )
 
     def _notes(self) -> list[str]:
@@ -126,7 +124,7 @@ class Clock:
             notes.append(f"{missing} days in between have no line; they count as not logged")
         if self.backwards:
             notes.append(
-                f"{self.backwards} lines are earlier than one before them, by at most "
+                f"{self.backwards:,} lines are earlier than one before them, by at most "
                 f"{duration_text(self.furthest_back)}; each is counted at its own time"
             )
         if len(self.offsets) > 1:

@@ -19,7 +19,7 @@ from scalesim.errors import InvalidInput, InvalidModel, Problem, nearest, shown
 from scalesim.fields import DecodeError, Kind, Nested, OneOf
 from scalesim.io.atomic import read_text, write_text
 from scalesim.io.components import read_components
-from scalesim.io.yaml_nodes import MAX_BYTES, MAX_PROBLEMS, Document, Node, parse
+from scalesim.io.yaml_nodes import FLOAT, MAX_BYTES, MAX_PROBLEMS, Document, Node, parse
 from scalesim.topology import Topology, check
 from scalesim.traffic import TRAFFIC, AnyTraffic, Growth
 from scalesim.traffic.growth import growth_kind
@@ -379,6 +379,10 @@ class _Dumper(yaml.SafeDumper):
             if isinstance(item, yaml.MappingNode) and len(item.value) == 1:
                 item.flow_style = False  # - compute: 9 ms
         return node
+
+
+# PyYAML takes 1e5 for text, as YAML 1.1 does, and would not quote it; for this reader it is a number.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("+-.0123456789"))
 
 
 def _text(content: dict[str, Any], as_json: bool) -> str:

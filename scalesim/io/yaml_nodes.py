@@ -21,7 +21,7 @@ import yaml
 
 from scalesim.errors import InvalidInput, Problem, shown
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Mark", "Node", "parse"]
+__all__ = ["FLOAT", "MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Mark", "Node", "parse"]
 
 MAX_BYTES = 5_000_000
 """Largest file that is read."""
@@ -36,11 +36,12 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where PyYAML was built with it, 7 times as fast (2026); events are the same."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 _HINTS = (
     ("mapping values are not allowed", "unexpected ':'; check the indentation, or quote the text"),
+    ("nesting depth", f"nested more than {MAX_DEPTH} deep"),
     ("tab character", "a tab in the indentation; use spaces"),
     ("'\\t' that cannot start", "a tab in the indentation; use spaces"),
     ("cannot start any token", "unexpected character; put the text in quotes"),
@@ -292,6 +293,6 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
     if text[0] in "+-.0123456789":
         if _INTEGER.fullmatch(text):
             return int(text)
-        if _FLOAT.fullmatch(text):
+        if FLOAT.fullmatch(text):
             return float(text)
     return text

@@ -2,8 +2,8 @@
 
 A policy's function has the signature ``choose(balancer, target, b, seed, key, client) -> t``:
 `balancer` and `target` are tables; row b of the former has ``first``, ``count``, ``cursor``,
-``choices``, ``site`` and ``equal`` (all weights are); rows ``first`` .. ``first + count - 1`` of the
-latter have ``weight``, ``in_flight`` and ``current``. It returns a row of `target` and may move
+``choices``, ``site`` and ``equal`` (all weights are); rows ``first`` .. ``first + count - 1`` of
+the latter have ``weight``, ``in_flight`` and ``current``. It returns a row of `target` and may move
 ``cursor`` and ``current``.
 """
 

@@ -16,7 +16,8 @@ scalesim: 1
 topology:
   entry: server
   components:
-    server: {type: service, workers: 4, cores: 4, endpoints: {get: [{compute: {exponential: 50 ms}}]}}
+    server:
+      {type: service, workers: 4, cores: 4, endpoints: {get: [{compute: {exponential: 50 ms}}]}}
 traffic: {open: {rate: 40/s}}
 objective: {latency: 400 ms}
 growth: 5%/month

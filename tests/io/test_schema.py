@@ -84,9 +84,7 @@ def test_mistakes_are_refused(
 
 
 @pytest.mark.parametrize("key", ["scalesim", "topology"])
-def test_what_is_missing_is_refused(
-    validator: jsonschema.Draft202012Validator, key: str
-) -> None:
+def test_what_is_missing_is_refused(validator: jsonschema.Draft202012Validator, key: str) -> None:
     rest = {name: value for name, value in MODEL.items() if name not in (key, "traffic")}
     assert not validator.is_valid(rest)
 

@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+
 import scalesim as ss
 from scalesim.errors import InvalidInput
 from scalesim.studies.breaking import Evaluator

@@ -58,16 +58,16 @@ def mmck(c: int, K: int, a: float) -> tuple[float, float, float]:
     return p[K], waiting, sum(min(n, c) * each for n, each in enumerate(p))
 
 
-@pytest.mark.parametrize(("rate", "requests"), [(50.0, 1e6), (80.0, 3e6)])
+@pytest.mark.parametrize(("rate", "requests"), [(50.0, 1e6), (80.0, 3.5e6)])
 def test_mm1(rate, requests) -> None:
     results = simulate(
         one_server(ss.Exponential(S)), ss.Traffic(rate), requests=requests, rate=rate
     )
     rho = rate * S
     W = S / (1 - rho)
-    assert_covers(mean_latency(results), W, 0.025)
-    assert_covers(of_station(results, "server", "workers", "wait"), rho * W, 0.035)
-    assert_covers(of_station(results, "server", "workers", "depth"), rate * rho * W, 0.035)
+    assert_covers(mean_latency(results), W, 0.035)
+    assert_covers(of_station(results, "server", "workers", "wait"), rho * W, 0.045)
+    assert_covers(of_station(results, "server", "workers", "depth"), rate * rho * W, 0.045)
     assert_covers(of_station(results, "server", "workers", "use"), rho, 0.01)
     for p in (0.5, 0.9, 0.99):  # the histogram's 0.8 % leaves room in the interval's width only
         exact = -W * math.log(1 - p)
@@ -76,7 +76,7 @@ def test_mm1(rate, requests) -> None:
 
 @pytest.mark.parametrize(
     ("c", "rho", "requests", "within"),
-    [(2, 0.8, 3e6, 0.05), (8, 0.85, 3e6, 0.08)],
+    [(2, 0.8, 3e6, 0.055), (8, 0.85, 3e6, 0.09)],
 )
 def test_mmc(c, rho, requests, within) -> None:
     rate = rho * c / S
@@ -88,7 +88,7 @@ def test_mmc(c, rho, requests, within) -> None:
     )
     W_q = erlang_c(c, rho * c) * S / (c * (1 - rho))
     assert_covers(of_station(results, "server", "workers", "wait"), W_q, within)
-    assert_covers(mean_latency(results), W_q + S, 0.03)
+    assert_covers(mean_latency(results), W_q + S, 0.035)
     assert_covers(of_station(results, "server", "workers", "use"), rho, 0.01)
 
 
@@ -97,8 +97,8 @@ def test_mmck(c, K, rate) -> None:
     topology = one_server(ss.Exponential(S), workers=c, cores=c, backlog=K - c)
     results = simulate(topology, ss.Traffic(rate), requests=1.5e6, rate=rate)
     full, waiting, busy = mmck(c, K, rate * S)
-    assert_covers(of_station(results, "server", "workers", "rejected"), full, 0.045)
-    assert_covers(by_trial(results, lambda trial: trial.error_ratio), full, 0.045)
+    assert_covers(of_station(results, "server", "workers", "rejected"), full, 0.055)
+    assert_covers(by_trial(results, lambda trial: trial.error_ratio), full, 0.055)
     assert_covers(of_station(results, "server", "workers", "depth"), waiting, 0.02)
     assert_covers(of_station(results, "server", "workers", "busy"), busy, 0.01)
     assert_covers(mean_latency(results), (waiting + busy) / rate / (1 - full), 0.02)
@@ -114,9 +114,9 @@ def test_mmck_numbers_from_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("c", "a", "service", "within"),
     [
-        (10, 8.0, ss.LogNormal(S, cv=2.0), 0.035),
+        (10, 8.0, ss.LogNormal(S, cv=2.0), 0.04),
         (5, 4.0, ss.Constant(S), 0.02),
-        (100, 110.0, H2_SCV4, 0.05),
+        (100, 110.0, H2_SCV4, 0.07),
     ],
     ids=["lognormal", "constant", "hyperexponential"],
 )
@@ -126,7 +126,7 @@ def test_erlang_b_does_not_depend_on_the_service_law(c, a, service, within) -> N
     blocked = erlang_b(c, a)
     assert_covers(of_station(results, "server", "workers", "rejected"), blocked, within)
     assert_covers(of_station(results, "server", "workers", "busy"), a * (1 - blocked), 0.01)
-    assert_covers(mean_latency(results), S, 0.01)
+    assert_covers(mean_latency(results), S, 0.015)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_erlang_b_does_not_depend_on_the_service_law(c, a, service, within) -> N
 def test_pollaczek_khinchine(service, rho) -> None:
     results = simulate(one_server(service), ss.Traffic(rho / S), requests=2.5e6, rate=rho / S)
     W_q = rho / (1 - rho) * S * (1 + service.scv) / 2
-    assert_covers(of_station(results, "server", "workers", "wait"), W_q, 0.045)
+    assert_covers(of_station(results, "server", "workers", "wait"), W_q, 0.05)
     assert_covers(of_station(results, "server", "workers", "use"), rho, 0.01)
 
 
@@ -175,7 +175,7 @@ def test_processor_sharing_depends_on_the_mean_demand_only(service, rho) -> None
 def test_processor_sharing_on_four_cores() -> None:
     topology = one_server(ss.Exponential(S), workers=1_000_000, cores=4)
     results = simulate(topology, ss.Traffic(340.0), requests=2.5e6, rate=340.0)
-    assert_covers(mean_latency(results), 0.0214886036947, 0.035)  # M/M/4's mean
+    assert_covers(mean_latency(results), 0.0214886036947, 0.04)  # M/M/4's mean
     assert_covers(of_station(results, "server", "cpu", "use"), 0.85, 0.01)
     for p, exact in ((0.5, 0.0120362599938), (0.9, 0.0511985724152), (0.99, 0.139874985902)):
         assert sum(quantiles(results, p)) / results.trials == pytest.approx(exact, rel=0.02)
@@ -184,8 +184,17 @@ def test_processor_sharing_on_four_cores() -> None:
 @pytest.mark.parametrize(
     ("fields", "rate", "service", "wait", "busy", "use", "latency", "within"),
     [
-        ({"workers": 4}, 80.0, ss.Exponential(S), 0.02048, 2.3616, 0.8, 0.05, 0.035),
-        ({"workers": 4}, 75.0, H2_SCV6, 0.0410496611497, 2.09076869855, 0.75, 0.0689265771304, 0.07),
+        ({"workers": 4}, 80.0, ss.Exponential(S), 0.02048, 2.3616, 0.8, 0.05, 0.04),
+        (
+            {"workers": 4},
+            75.0,
+            H2_SCV6,
+            0.0410496611497,
+            2.09076869855,
+            0.75,
+            0.0689265771304,
+            0.07,
+        ),
         (
             {"workers": 8, "cores": 2, "backlog": 10},
             220.0,
@@ -194,7 +203,7 @@ def test_processor_sharing_on_four_cores() -> None:
             6.70653648829,
             0.965067915012,
             0.0560465492837,
-            0.02,
+            0.03,
         ),
     ],
     ids=["exponential", "hyperexponential", "backlog"],

@@ -126,8 +126,7 @@ def test_network_transfers_one_after_another(engine, way) -> None:
     sizes = [1_000_000, 500_000, 2_000_000, 250_000]
     size = "request_bytes" if way == "in" else "response_bytes"
     endpoints = {
-        f"r{i}": ss.Endpoint([ss.sleep(0.0)], **{size: float(each)})
-        for i, each in enumerate(sizes)
+        f"r{i}": ss.Endpoint([ss.sleep(0.0)], **{size: float(each)}) for i, each in enumerate(sizes)
     }
     bandwidth = {f"network_{way}": 10e6}
     server = ss.Service("server", workers=10, endpoints=endpoints, **bandwidth)
@@ -179,9 +178,7 @@ def test_a_caller_holds_its_worker(engine) -> None:
         endpoints={"get": [ss.compute(1.0), ss.call("db.read"), ss.compute(0.5)]},
     )
     database = ss.Database("db", connections=1, read=2.0)
-    results = run(
-        engine, web, database, at=[0, 0.1, 0.2, 0.3, 4]
-    )
+    results = run(engine, web, database, at=[0, 0.1, 0.2, 0.3, 4])
     assert ends(results) == near([3.5, 5.5, 7.5, 9.5, 11.5])
     assert instances(results, "web", "workers", "busy") == near([20.9])
     # Connections asked for at 1, 1.1, 4.5, 6.5, 8.5 and granted at 1, 3, 5, 7, 9.

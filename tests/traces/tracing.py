@@ -1,4 +1,4 @@
-"""Helpers for traces: requests at given times, constant services, every finish time known by hand."""
+"""Helpers for traces: given arrival times, constant services, every finish time known by hand."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def outcomes(results: Any) -> list[tuple[float, str]]:
 def instances(results: Any, component: str, resource: str, field: str) -> list[float]:
     """Return one field of each instance's station, summed (or the largest) over the window."""
     labels = results.plan.station_labels
-    rows = [
-        s for s, x in enumerate(labels) if x.component == component and x.resource == resource
-    ]
+    rows = [s for s, x in enumerate(labels) if x.component == component and x.resource == resource]
     assert rows, f"no station {component}.{resource}"
     return np.asarray(results.station[field][rows]).tolist()
 
