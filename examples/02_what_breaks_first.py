@@ -17,9 +17,9 @@ shop = ss.Topology(
     ),
     ss.Database(
         "db",
-        connections=20,
-        cores=4,
-        cost_per_hour=0.25,
+        connections=60,
+        cores=16,
+        cost_per_hour=0.80,
         read=ss.Exponential(ss.ms(5)),
         write=ss.Exponential(ss.ms(8)),
     ),
@@ -29,7 +29,7 @@ answer = ss.forecast(
     shop,
     ss.Traffic(150, mix={"browse": 0.9, "order": 0.1}),
     growth=ss.Compound(0.15),
-    months=24,
+    months=18,
     objective=ss.Objective(latency=ss.ms(300), error_ratio=0.001),
 )
 print(answer.verdict)

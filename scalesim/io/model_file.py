@@ -381,7 +381,7 @@ class _Dumper(yaml.SafeDumper):
         return node
 
 
-# PyYAML takes 1e5 for text, as YAML 1.1 does, and would not quote it; for this reader it is a number.
+# PyYAML takes 1e5 for text, as YAML 1.1 does, and would not quote it; our reader sees a number.
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("+-.0123456789"))
 
 

@@ -195,7 +195,7 @@ def _rows(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
     lines = text.splitlines()
     head = next((line for line in lines if line.strip()), "")
     delimiter = next((mark for mark in ";\t" if mark in head), ",")
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]

@@ -27,7 +27,7 @@ MAX_BYTES = 5_000_000
 """Largest file that is read."""
 MAX_DEPTH = 50
 """Deepest nesting of lists and mappings."""
-MAX_NODES = 500_000
+MAX_NODES = 250_000
 """Most values and keys in one file."""
 MAX_PROBLEMS = 50
 """Problems reported one by one; of the others only the number is said."""
@@ -36,7 +36,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where PyYAML was built with it, 7 times as fast (2026); events are the same."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 _HINTS = (

@@ -10,8 +10,8 @@ The mixing function is the finalizer of SplitMix64 (Steele, Lea & Flood, "Fast s
 pseudorandom number generators", OOPSLA 2014, with Stafford's constants, variant 13), applied twice.
 
 All integers are unsigned 64-bit. In Python they are plain ints, masked; the compiled engine
-replaces the five functions marked *primitive* by machine-word twins and everything above them is
-the same source (``tests/conformance/test_draws.py`` compares them).
+replaces the functions marked *primitive* by machine-word twins and everything above them is
+the same source (``tests/kernels/test_draws.py`` compares them).
 """
 
 from __future__ import annotations

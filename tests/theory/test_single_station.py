@@ -114,7 +114,7 @@ def test_mmck_numbers_from_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("c", "a", "service", "within"),
     [
-        (10, 8.0, ss.LogNormal(S, cv=2.0), 0.04),
+        (10, 8.0, ss.LogNormal(S, cv=2.0), 0.045),
         (5, 4.0, ss.Constant(S), 0.02),
         (100, 110.0, H2_SCV4, 0.07),
     ],
@@ -141,7 +141,7 @@ def test_erlang_b_does_not_depend_on_the_service_law(c, a, service, within) -> N
 def test_pollaczek_khinchine(service, rho) -> None:
     results = simulate(one_server(service), ss.Traffic(rho / S), requests=2.5e6, rate=rho / S)
     W_q = rho / (1 - rho) * S * (1 + service.scv) / 2
-    assert_covers(of_station(results, "server", "workers", "wait"), W_q, 0.05)
+    assert_covers(of_station(results, "server", "workers", "wait"), W_q, 0.055)
     assert_covers(of_station(results, "server", "workers", "use"), rho, 0.01)
 
 

@@ -44,7 +44,7 @@ def schedule_arrival(st, now):
             work = standard_exponential(st.edge, st.height, word)
         gap = next_gap(st.source, st.segment, now, work)
     elif number < len(st.replay_at):
-        gap = st.replay_at[number] - now
+        gap = max(st.replay_at[number] - now, 0.0)
     else:
         gap = math.inf
     clock[0].next_at = now + gap

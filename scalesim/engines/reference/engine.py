@@ -150,7 +150,7 @@ class Trial:
                     work = standard_exponential(self.edge, self.height, word)
                 gap = next_gap(self.source, self.segment, self.env.now, work)
             elif number < len(recorded):
-                gap = recorded[number] - self.env.now
+                gap = max(recorded[number] - self.env.now, 0.0)
             else:
                 gap = math.inf
             if gap == math.inf:
