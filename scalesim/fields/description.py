@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from scalesim.errors import Problem, nearest, shown
 from scalesim.fields.containers import MapOf
@@ -168,8 +168,7 @@ def param(kind: Kind, doc: str, *, default: Any = dataclasses.MISSING, kw_only: 
 
 def params(cls: type[Any]) -> Mapping[str, Param]:
     """Return the declared fields of a description class, in order."""
-    known: Hashable = cls
-    return _params(known)
+    return _params(cast("Hashable", cls))  # classes are; a dataclass's own __hash__ misleads mypy
 
 
 @cache

@@ -262,11 +262,11 @@ class _Tally:
             said = "" if "other" not in named else self._ratio(named["other"][1])
             note = [f'paths with less than 1 % of requests are "other": {said}'] if said else []
             patterns = {name: pattern for name, (pattern, _) in named.items()}
-            return {name: float(count) for name, (_, count) in named.items()}, patterns, note
+            return {name: count for name, (_, count) in named.items()}, patterns, note
         notes = []
         mix: dict[str, float] = {}
         for name, count in self.mapped.most_common():
-            mix[name or "other"] = mix.get(name or "other", 0.0) + count
+            mix[name or "other"] = mix.get(name or "other", 0) + count
         if self.mapped[None]:
             missed = self._ratio(self.mapped[None])
             notes.append(f'requests that match none of the endpoints given are "other": {missed}')

@@ -48,10 +48,11 @@ class NameCounter:
 
     def _prune(self) -> None:
         self._seen = self._seen or bytearray(self._BITS // 8)
-        least = sorted(self.counts.values(), reverse=True)[self.limit // 2]
-        for name in [name for name, count in self.counts.items() if count <= least]:
-            self.tail_count += self.counts.pop(name)
+        kept = Counter(dict(self.counts.most_common(self.limit // 2)))
+        for name in self.counts.keys() - kept.keys():
             self._mark(name)
+        self.tail_count += self.counts.total() - kept.total()
+        self.counts = kept
 
     def _mark(self, name: str) -> None:
         place = zlib.crc32(name.encode("utf-8", "replace")) % self._BITS
@@ -75,9 +76,9 @@ class NameCounter:
             cut -= 1
         rest = ranked[cut:]
         return Measured(
-            tuple(float(count) for count in ranked[:cut]),
+            tuple(ranked[:cut]),
             tail_keys=len(rest) + self.tail_names(),
-            tail_count=float(sum(rest) + self.tail_count),
+            tail_count=sum(rest) + self.tail_count,
         )
 
 

@@ -38,6 +38,8 @@ class Bottleneck:
     caused_by: str = ""
 
     def __str__(self) -> str:
+        if not self.component:
+            return "none"
         words = RESOURCE_WORDS.get(self.resource, self.resource)
         text = (
             f"{words} of {self.component} ({self.utilization:.0%} busy, "

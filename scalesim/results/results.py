@@ -205,7 +205,7 @@ class Results:
         something further down are not the bottleneck, that is; so among resources within 2 % of
         the highest utilization the innermost is taken: the one furthest from the entry, and
         within a component the one that is held last and waited for. Memory counts only if it turns
-        requests away.
+        requests away. Without a measured second or a resource there is none: all fields are empty.
         """
         station, used = self.station, self.utilization
         shown = [
@@ -214,6 +214,8 @@ class Results:
             if label.resource != "room"
             and (self.plan.station["kind"][s] != AMOUNT or station["rejected"][s])
         ]
+        if not shown or not self.measured_time:
+            return Bottleneck("", "", 0, math.nan, math.nan, math.nan, math.nan, 0)
         best = max(used[s] for s in shown)
         level = self.call_levels()
         s = max(

@@ -193,7 +193,7 @@ def test_processor_sharing_on_four_cores() -> None:
             2.09076869855,
             0.75,
             0.0689265771304,
-            0.07,
+            0.09,
         ),
         (
             {"workers": 8, "cores": 2, "backlog": 10},
