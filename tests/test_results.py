@@ -223,7 +223,8 @@ def test_components_table(results) -> None:
     assert 0 < table["cache", "hit_ratio"] < 1
     assert table["db", "shard_skew"] >= 1.0
     assert table["db", "replication_lag_p99_s"] >= table["db", "replication_lag_mean_s"] > 0
-    assert table["mail", "published"] > table["mail", "message_time_count"] > 0
+    # As many as were handled, but for those in the queue at the window's edges.
+    assert table["mail", "published"] == pytest.approx(table["mail", "message_time_count"], abs=33)
     assert table["client", "retry_amplification[get]"] > 1.0
     assert table["web", "retry_amplification[buy.1->db.write]"] > 1.0
 
@@ -246,8 +247,7 @@ def test_series_adds_up_to_the_totals() -> None:
         name = f"{row['component']}.{row['resource']}"
         used = (window[f"{name}.utilization_ratio"] * width).sum() / width.sum()
         depth = (window[f"{name}.queue_depth"] * width).sum() / width.sum()
-        if row["resource"] not in ("apply", "connections", "cpu", "disk"):  # unequal nodes
-            assert used == pytest.approx(row["utilization_ratio"], rel=1e-9, abs=1e-12)
+        assert used == pytest.approx(row["utilization_ratio"], rel=1e-9, abs=1e-12)
         assert depth == pytest.approx(row["queue_depth_mean"], rel=1e-9, abs=1e-12)
 
 

@@ -211,14 +211,20 @@ class SizeCounter:
 
 
 def _with_mean(quantiles: list[float], mean: float) -> list[float]:
-    """Return `quantiles` with the largest lowered or raised until their mean is `mean`."""
+    """Return `quantiles` with the largest capped, or raised, so that their mean is `mean`."""
     last = len(quantiles) - 1
     excess = sum(quantiles) - (quantiles[0] + quantiles[-1]) / 2 - mean * last
+    if excess <= 0:
+        for place in range(last - 1, -1, -1):  # the last counts half, and is the maximum
+            weight = 1.0 if place else 0.5
+            raised = min(quantiles[place] - excess / weight, quantiles[place + 1])
+            excess += (raised - quantiles[place]) * weight
+            quantiles[place] = raised
+        return quantiles
+    above = -excess
     for place in range(last, 0, -1):
-        weight = 0.5 if place == last else 1.0
-        lowest = quantiles[place - 1]
-        highest = quantiles[min(place + 1, last)]
-        moved = min(max(quantiles[place] - excess / weight, lowest), highest)
-        excess -= (quantiles[place] - moved) * weight
-        quantiles[place] = moved
-    return quantiles
+        above += quantiles[place] * (0.5 if place == last else 1.0)
+        cap = above / (last - place + 0.5)
+        if cap >= quantiles[place - 1]:
+            return quantiles[:place] + [cap] * (last - place + 1)
+    return [mean] * (last + 1)

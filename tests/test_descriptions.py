@@ -1,0 +1,666 @@
+"""Descriptions: units, shorthand, freezing, `vary`, and every problem with its message."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import scalesim as ss
+from scalesim import units
+from scalesim.components import COMPONENTS
+from scalesim.components.steps import STEPS, Call, Compute
+from scalesim.distributions import Constant, Erlang, HyperExponential, Weibull
+from scalesim.errors import InvalidModel
+from scalesim.fields import Description
+from scalesim.plan import build_plan
+from scalesim.policies.eviction import EVICTION, Fifo, Lru
+from scalesim.policies.load_balancing import BALANCING, LeastConnections, PowerOfTwo, RoundRobin
+from scalesim.policies.sharding import SHARDING, ModuloSharding
+from scalesim.traffic import TRAFFIC, Measured
+
+# Units ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("500 ms", "s", 0.5),
+        ("500ms", "s", 0.5),
+        ("0.1 s", "s", 0.1),
+        ("3 us", "s", 3e-6),
+        ("3 µs", "s", 3e-6),
+        ("7 ns", "s", 7e-9),
+        ("10 min", "s", 600.0),
+        ("2 h", "s", 7200.0),
+        ("1.5 d", "s", 129_600.0),
+        (" 1e-3 s ", "s", 1e-3),
+        ("inf s", "s", math.inf),
+        ("2 GiB", "B", 2.0 * 2**30),
+        ("300 kB", "B", 300_000.0),
+        ("1_000 B", "B", 1000.0),
+        ("800/s", "1/s", 800.0),
+        ("90 /min", "1/s", 1.5),
+        ("1 Gbit/s", "B/s", 125e6),
+        ("10 MB/s", "B/s", 1e7),
+        ("15%/month", "1/month", 0.15),
+        ("0.15 /month", "1/month", 0.15),
+        ("0.096 USD/h", "USD/h", 0.096),
+        ("73 USD/month", "USD/h", 0.1),
+    ],
+)
+def test_quantities_are_read(text, unit, value) -> None:
+    assert units.parse_quantity(text, unit) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "message"),
+    [
+        ("500 MB", "s", '"500 MB" is not a time, MB measures a size in bytes; use one of ns, us'),
+        ("500", "s", '"500" has no unit; write 500 s'),
+        ("800", "1/s", '"800" has no unit; write 800 /s'),
+        ("5 parsecs", "s", '"5 parsecs" is not a time; use one of'),
+        ("fast", "s", '"fast" is not a time; write a number and one of'),
+        ("", "s", "is not a time"),
+        ("1.2.3 s", "s", "is not a time"),
+        ("1" * 5000, "s", "is not a time"),
+        ("5 ms", "B", '"5 ms" is not a size in bytes, ms measures a time'),
+        ("5 GB", "B/s", '"5 GB" is not a bandwidth, GB measures a size in bytes'),
+        ("15%", "1/month", '"15%" is not a growth'),
+    ],
+)
+def test_what_is_not_a_quantity_says_why(text, unit, message) -> None:
+    with pytest.raises(ValueError, match="is not a|has no unit") as error:
+        units.parse_quantity(text, unit)
+    assert message in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+@given(
+    st.floats(min_value=0, allow_nan=False, allow_infinity=False),
+    st.sampled_from(sorted(units.DIMENSIONS)),
+)
+def test_quantities_survive_being_written(value, unit) -> None:
+    assert units.parse_quantity(units.format_quantity(value, unit), unit) == value
+
+
+def test_quantities_are_written_shortly() -> None:
+    written = [
+        units.format_quantity(value, unit)
+        for value, unit in [(0.005, "s"), (600.0, "s"), (2.0 * 2**30, "B"), (125e6, "B/s")]
+    ]
+    assert written == ["5 ms", "600 s", "2 GiB", "1 Gbit/s"]
+
+
+def test_constructors_of_units() -> None:
+    assert [ss.ms(5), ss.minutes(2), ss.gib(1)] == [0.005, 120.0, 2.0**30]
+    assert [units.us(5), units.seconds(5), units.hours(1), units.days(1)] == [5e-6, 5, 3600, 86400]
+    assert [units.kib(1), units.mib(1), units.mbit(8)] == [1024, 2**20, 1e6]
+
+
+# Shorthand, freezing --------------------------------------------------------------------------
+
+
+def test_shorthand_is_expanded() -> None:
+    service = ss.Service("s", endpoints={"get": [ss.compute(0.5)]}, balancing="least_connections")
+    assert service.endpoints["get"] == ss.Endpoint((Compute(Constant(0.5)),))
+    assert service.balancing == LeastConnections()
+    assert ss.LoadBalancer("b", targets="s") == ss.LoadBalancer("b", targets=("s",))
+    assert ss.LoadBalancer("b", targets=["s"]).policy == RoundRobin()
+    weighted = ss.LoadBalancer("b", targets="s", weights={"s": 2.0})
+    assert weighted.weights == {"s": (2.0,)}
+    assert ss.Cache("c", capacity=1).eviction == Lru()
+    assert ss.Cache("c", capacity=1, eviction="fifo").eviction == Fifo()
+    assert ss.Database("d", connections=1, read=0.1).read == Constant(0.1)
+    assert ss.Database("d", connections=1, read=0.1, sharding="modulo").sharding == ModuloSharding()
+    assert ss.call("db.read", timeout=1.0) == Call("db.read", timeout=1.0)
+    assert ss.ClosedTraffic(5, think_time=1).think_time == Constant(1.0)
+    assert ss.Retry(3) == ss.Retry(attempts=3)
+
+
+DESCRIPTIONS = [
+    ss.Service("s", endpoints={"get": [ss.compute(0.5)]}),
+    ss.Cache("c", capacity=1),
+    ss.Traffic(5.0, mix={"get": 1.0}),
+    ss.Exponential(0.1),
+    PowerOfTwo(),
+    ss.Zipf(10, 1.0),
+]
+
+
+@pytest.mark.parametrize("each", DESCRIPTIONS, ids=lambda each: type(each).__name__)
+def test_descriptions_are_frozen_hashable_and_copied(each) -> None:
+    name = dataclasses.fields(each)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(each, name, 1)
+    assert hash(each) == hash(copy.deepcopy(each))
+    assert copy.deepcopy(each) == each
+    assert pickle.loads(pickle.dumps(each)) == each
+    assert repr(each).startswith(type(each).__name__)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.__setitem__("x", 1),
+        lambda m: m.update(x=1),
+        lambda m: m.pop("get"),
+        lambda m: m.clear(),
+        lambda m: m.setdefault("x", 1),
+        lambda m: m.popitem(),
+        lambda m: m.__delitem__("get"),
+        lambda m: m.__ior__({"x": 1}),
+    ],
+)
+def test_mappings_in_descriptions_are_frozen(change) -> None:
+    traffic = ss.Traffic(5.0, mix={"get": 1.0})
+    with pytest.raises(TypeError, match="frozen"):
+        change(traffic.mix)
+    assert traffic.mix == {"get": 1.0}
+
+
+def test_a_description_does_not_follow_the_callers_objects() -> None:
+    steps, endpoints = [ss.compute(0.1)], {}
+    endpoints["get"] = steps
+    service = ss.Service("s", endpoints=endpoints)
+    steps.append(ss.sleep(1.0))
+    endpoints["more"] = steps
+    assert list(service.endpoints) == ["get"]
+    assert len(service.endpoints["get"].steps) == 1
+
+
+def test_fields_after_the_name_are_keywords() -> None:
+    with pytest.raises(TypeError):
+        ss.Service("s", {"get": [ss.compute(1.0)]})
+    with pytest.raises(TypeError, match="instancez"):
+        ss.Service("s", endpoints={"get": [ss.compute(1.0)]}, instancez=3)
+
+
+@pytest.mark.parametrize("family", [COMPONENTS, STEPS, BALANCING, EVICTION, SHARDING, TRAFFIC])
+def test_every_member_of_a_family_is_a_frozen_documented_description(family) -> None:
+    for name, member in family.members.items():
+        assert issubclass(member, Description)
+        assert member.type_name == name
+        assert dataclasses.is_dataclass(member)
+        assert member.__dataclass_params__.frozen
+        assert member.__doc__
+
+
+# Topology -------------------------------------------------------------------------------------
+
+
+def web(*steps, name: str = "web", **fields):
+    """Return a service with the one endpoint get."""
+    return ss.Service(name, endpoints={"get": list(steps) or [ss.compute(0.01)]}, **fields)
+
+
+DB = ss.Database("db", connections=5, read=0.01, write=0.02)
+
+
+def shop() -> ss.Topology:
+    edge = ss.LoadBalancer("edge", targets="web", weights={"web": (1.0, 2.0)})
+    return ss.Topology(edge, web(ss.call("db.read"), instances=2), DB, entry="edge")
+
+
+def test_a_topology_is_frozen_compared_and_pickled() -> None:
+    topology = shop()
+    with pytest.raises(dataclasses.FrozenInstanceError, match="use vary"):
+        topology.entry = "web"
+    assert topology == shop()
+    assert hash(topology) == hash(shop())
+    assert topology != topology.vary({"db.connections": 6})
+    for copied in (pickle.loads(pickle.dumps(topology)), copy.deepcopy(topology)):
+        assert copied == topology
+        assert repr(copied) == repr(topology)
+    assert repr(topology) == "<Topology load_balancer edge, service web, database db; entry edge>"
+    assert topology["db"] is topology.components["db"]
+    with pytest.raises(InvalidModel, match='no component "dbb". Did you mean "db"'):
+        topology["dbb"]
+
+
+def test_endpoints_and_calls() -> None:
+    topology = shop()
+    assert topology.entry_endpoints == ("get",)
+    assert topology.endpoints("db") == ("read", "write")
+    assert topology.calls() == {
+        ("edge", "get"): [("web", "get")],
+        ("web", "get"): [("db", "read")],
+        ("db", "read"): [],
+        ("db", "write"): [],
+    }
+
+
+def test_vary_changes_fields_and_leaves_the_original() -> None:
+    topology = shop()
+    changed = topology.vary({"web.workers": 7, "db.connections": 9, "db.read": 0.5})
+    assert (changed["web"].workers, changed["db"].connections) == (7, 9)
+    assert changed["db"].read == Constant(0.5)
+    assert topology["web"].workers == 1
+    assert topology.vary({}) == topology
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"wep.workers": 1}, "vary 'wep.workers': there is no component \"wep\". Did you mean"),
+        ({"web.workerz": 1}, 'service "web" has no field "workerz". Did you mean "workers"'),
+        ({"web": 1}, 'service "web" has no field ""'),
+        ({"web.name": "x"}, 'service "web" has no field "name"'),
+        ({"web.workers": 0}, 'service "web": workers: got 0, allowed is a whole number from 1'),
+        ({"web.instances": 3}, 'got 2 weights, "web" has 3 instances'),
+    ],
+)
+def test_vary_reports_what_it_cannot_change(changes, message) -> None:
+    with pytest.raises(InvalidModel) as error:
+        shop().vary(changes)
+    assert message in str(error.value)
+
+
+def test_vary_reports_all_problems() -> None:
+    with pytest.raises(InvalidModel) as error:
+        shop().vary({"x.y": 1, "web.z": 2, "db.connections": 3})
+    assert len(error.value.problems) == 2
+
+
+# Problems of components -----------------------------------------------------------------------
+
+
+def problems(*components, **entry) -> list[str]:
+    """Return the problems of a topology as text; it is entered by the first component."""
+    entry = entry or {"entry": components[0].name}
+    with pytest.raises(InvalidModel) as error:
+        ss.Topology(*components, **entry)
+    return [str(problem) for problem in error.value.problems]
+
+
+def queue(**fields):
+    return ss.MessageQueue("q", **{"handler": [ss.sleep(0.1)], **fields})
+
+
+INTEGER = "allowed is a whole number from"
+
+
+@pytest.mark.parametrize(
+    ("component", "message"),
+    [
+        (web(instances=0), f'service "web": instances: got 0, {INTEGER} 1 to 100000'),
+        (web(instances=2.0), f'service "web": instances: got 2.0, {INTEGER} 1 to 100000'),
+        (web(instances=True), 'service "web": instances: got True'),
+        (web(workers=-3), 'service "web": workers: got -3'),
+        (web(backlog=-1), 'service "web": backlog: got -1'),
+        (web(cores=0), 'service "web": cores: got 0'),
+        (web(cpu_discipline="lifo"), 'cpu_discipline: got "lifo". '),
+        (web(memory=0.0), 'service "web": memory: got 0'),
+        (web(memory=math.nan), 'service "web": memory: got nan'),
+        (web(memory=1e9, memory_base=2e9), "nothing is left for requests"),
+        (web(memory_per_request=1e6), "memory_base and memory_per_request need memory"),
+        (web(network_in=math.inf), 'service "web": network_in: got inf'),
+        (web(network_out=-1.0), 'service "web": network_out: got -1'),
+        (web(balancing="round_robbin"), 'Did you mean "round_robin"?'),
+        (web(balancing=3), 'service "web": balancing: 3 is not a load-balancing policy'),
+        (web(machine="m7g.large", cost_per_hour=1.0), "machine and cost_per_hour are both given"),
+        (web(cost_per_hour=-1.0), 'service "web": cost_per_hour: got -1'),
+        (web(name="a b"), 'name: got "a b", allowed is a name'),
+        (web(name=""), 'name: got ""'),
+        (web(name="a.b"), 'name: got "a.b"'),
+        (web(name=5), "name: got 5"),
+        (ss.Service("web", endpoints={}), "endpoints: got an empty mapping"),
+        (ss.Service("web", endpoints=[]), "endpoints: got [], allowed is a mapping"),
+        (ss.Service("web", endpoints={"get": []}), "endpoints.get.steps: got an empty list"),
+        (ss.Service("web", endpoints={"get": [5]}), "endpoints.get.steps.0: 5 is not a step"),
+        (ss.Service("web", endpoints={"g t": [ss.compute(1)]}), 'got "g t"'),
+        (web(ss.compute(-1.0)), "endpoints.get.steps.0.demand.value: got -1"),
+        (web(ss.compute(math.nan)), "demand.value: got nan"),
+        (web(ss.compute(math.inf)), "demand.value: got inf"),
+        (web(ss.compute("5 ms")), 'steps.0.demand: "5 ms" is not a distribution'),
+        (web(ss.compute(None)), "steps.0.demand"),
+        (web(ss.sleep(-2.0)), "steps.0.time.value: got -2"),
+        (web(ss.compute(ss.Exponential(0.0))), "demand.mean: got 0"),
+        (web(ss.compute(ss.Exponential(10**400))), "which is too large"),
+        (web(ss.compute(ss.Uniform(2.0, 1.0))), "low is 2 and high is 1; low must be below high"),
+        (web(ss.compute(ss.LogNormal(0.1, cv=0.0))), "demand.cv: got 0"),
+        (web(ss.compute(ss.Pareto(1.0, shape=1.0))), "demand.shape: got 1"),
+        (web(ss.compute(ss.Empirical([0.1]))), "got 1 quantiles, at least 2 are needed"),
+        (web(ss.compute(ss.Empirical([0.2, 0.1]))), "the quantiles must not decrease"),
+        (web(ss.compute(Erlang(0.1, phases=0))), "demand.phases: got 0"),
+        (web(ss.compute(Weibull(0.1, shape=0.01))), "demand.shape: got 0.01"),
+        (
+            web(ss.compute(HyperExponential(probabilities=[0.5, 0.4], means=[1.0, 2.0]))),
+            "the probabilities sum to 0.9; they must sum to 1",
+        ),
+        (
+            web(ss.compute(HyperExponential(probabilities=[1.0], means=[1.0, 2.0]))),
+            "1 probabilities for 2 means; there must be one for each",
+        ),
+        (web(ss.parallel()), "steps.0.branches: got an empty list"),
+        (web(ss.parallel([ss.sleep(1.0)], [])), "steps.0.branches.1: got an empty list"),
+        (web(ss.parallel([ss.sleep(-1.0)])), "branches.0.0.time.value: got -1"),
+        (DB.__class__("db", connections=0, read=1.0), 'database "db": connections: got 0'),
+        (ss.Database("db", connections=1), "queries would cost nothing"),
+        (ss.Database("db", connections=1, read=1.0, shards=0), "shards: got 0"),
+        (ss.Database("db", connections=1, read=1.0, apply=1.0), "apply needs read_replicas"),
+        (ss.Database("db", connections=1, read=1.0, disk_iops=0.0), "disk_iops: got 0"),
+        (ss.Database("db", connections=1, read=1.0, read_ios=-1.0), "read_ios: got -1"),
+        (ss.Database("db", connections=1, read=1.0, shard_key="user"), "Known: key, client"),
+        (
+            ss.Database("db", connections=1, read=1.0, sharding="modula"),
+            'sharding: "modula" is not a sharding policy. Did you mean "modulo"?',
+        ),
+        (ss.Cache("c"), "neither of capacity and hit_ratio given"),
+        (ss.Cache("c", capacity=5, hit_ratio=0.5), "both of capacity and hit_ratio given"),
+        (ss.Cache("c", hit_ratio=0.5, ttl=5.0), "ttl has no effect with a fixed hit_ratio"),
+        (ss.Cache("c", hit_ratio=1.5), "hit_ratio: got 1.5"),
+        (ss.Cache("c", hit_ratio=math.nan), "hit_ratio: got nan"),
+        (ss.Cache("c", capacity=0), "capacity: got 0"),
+        (ss.Cache("c", capacity=1, ttl=0.0), "ttl: got 0"),
+        (ss.Cache("c", capacity=1, eviction="mru"), '"mru" is not a eviction policy'),
+        (queue(consumers=0), 'message_queue "q": consumers: got 0'),
+        (queue(capacity=0), 'message_queue "q": capacity: got 0'),
+        (queue(when_full="wait"), 'when_full: got "wait". '),
+        (queue(handler=[]), "handler: got an empty list"),
+        (queue(handler=[ss.compute(1.0)]), "consumers have no processors of their own"),
+        (
+            queue(handler=[ss.parallel([ss.compute(1.0)])]),
+            "consumers have no processors of their own",
+        ),
+        (ss.LoadBalancer("b", targets=()), "targets: got an empty list"),
+        (ss.LoadBalancer("b", targets=("web", "web")), '"web" is listed twice'),
+        (ss.LoadBalancer("b", targets="web", weights={"web": 0.0}), "weights.web.0: got 0"),
+        (
+            ss.LoadBalancer("b", targets="web", weights={"wep": 1.0}),
+            '"wep" is not a target. Did you mean "web"?',
+        ),
+        (ss.LoadBalancer("b", targets="web", policy=PowerOfTwo(choices=1)), "choices: got 1"),
+        (ss.LoadBalancer("b", targets="web", delay=-1.0), "delay.value: got -1"),
+    ],
+)
+def test_problems_of_components(component, message) -> None:
+    others = [] if component.name in ("web", "") or component.name == 5 else [web()]
+    found = problems(component, *others)
+    assert any(message in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("retry", "message"),
+    [
+        (ss.Retry(1), "retry.attempts: got 1"),
+        (ss.Retry(2, backoff=-1.0), "retry.backoff: got -1"),
+        (ss.Retry(2, factor=0.5), "retry.factor: got 0.5"),
+        (ss.Retry(2, cap=0.0), "retry.cap: got 0"),
+        (ss.Retry(2, jitter="some"), 'retry.jitter: got "some"'),
+        ("often", "retry.attempts: got "),
+    ],
+)
+def test_problems_of_retries(retry, message) -> None:
+    found = problems(web(ss.call("db.read", retry=retry)), DB)
+    assert any(message in each for each in found), found
+    with pytest.raises(InvalidModel) as error:
+        ss.simulate(ss.Topology(web(), entry="web"), ss.Traffic(1.0, retry=retry), duration=1.0)
+    assert f"traffic.{message}" in str(error.value)
+
+
+# Problems between components ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("components", "entry", "expected"),
+    [
+        (
+            [web(ss.call("dbb.read")), DB],
+            "web",
+            'service "web": endpoints.get.steps.0.to: there is no component "dbb". '
+            'Did you mean "db"? Known: web, db',
+        ),
+        (
+            [web(ss.call("db.reed")), DB],
+            "web",
+            'service "web": endpoints.get.steps.0.to: database "db" has no endpoint "reed". '
+            'Did you mean "read"? Known: read, write',
+        ),
+        (
+            [web(ss.call("db")), DB],
+            "web",
+            'service "web": endpoints.get.steps.0.to: "db" offers read, write; say which: db.read',
+        ),
+        (
+            [web(ss.publish("db")), DB],
+            "web",
+            'service "web": endpoints.get.steps.0.to: "db" is a database, not a message_queue',
+        ),
+        (
+            [web(ss.parallel([ss.sleep(1.0)], [ss.call("nobody")]))],
+            "web",
+            'service "web": endpoints.get.steps.0.branches.1.0.to: there is no component "nobody"',
+        ),
+        (
+            [ss.Cache("c", capacity=1, origin="nobody.x")],
+            "c",
+            'cache "c": origin: there is no component "nobody"',
+        ),
+        (
+            [queue(handler=[ss.call("nobody")])],
+            "q",
+            'message_queue "q": handler.0.to: there is no component "nobody"',
+        ),
+        (
+            [ss.LoadBalancer("b", targets="nobody")],
+            "b",
+            'load_balancer "b": targets.0: there is no component "nobody"',
+        ),
+        ([web(), web()], "web", 'service "web": the name is taken by a service; names must be'),
+        ([web(), DB], "web", 'database "db": nothing reaches it from the entry "web"'),
+        ([web()], "wep", 'entry: there is no component "wep". Did you mean "web"? Known: web'),
+        ([web()], None, 'entry: there is no component "None"'),
+        ([], "web", 'entry: there is no component "web". Known: none'),
+        ([web(), "db"], "web", "component 2: got 'db', allowed is one of "),
+        (
+            [web(ss.call("back.get")), web(ss.call("web.get"), name="back")],
+            "web",
+            "calls go round in a circle: ",
+        ),
+        ([web(ss.call("web.get"))], "web", "calls go round in a circle: web.get -> web.get"),
+        (
+            [queue(handler=[ss.publish("q")])],
+            "q",
+            "calls go round in a circle: q.publish -> q.publish",
+        ),
+        (
+            [
+                ss.LoadBalancer("b", targets=("web", "other")),
+                web(),
+                ss.Service("other", endpoints={"put": [ss.sleep(1.0)]}),
+            ],
+            "b",
+            'load_balancer "b": targets: the targets share no endpoint (web: get; other: put)',
+        ),
+        (
+            [ss.LoadBalancer("b", targets="web", weights={"web": (1.0, 2.0)}), web(instances=3)],
+            "b",
+            'load_balancer "b": weights.web: got 2 weights, "web" has 3 instances; give one',
+        ),
+        (
+            [
+                web(ss.call("back.a")),
+                ss.Service("back", endpoints={"a": [ss.sleep(1.0)], "b": [ss.sleep(1.0)]}),
+            ],
+            "web",
+            'service "back": endpoints.b: the endpoint is never called; remove it or call it',
+        ),
+        (
+            [
+                ss.LoadBalancer("b", targets=("web", "wide")),
+                web(),
+                ss.Service("wide", endpoints={"get": [ss.sleep(1.0)], "put": [ss.sleep(1.0)]}),
+            ],
+            "b",
+            'service "wide": endpoints.put: the endpoint is never called',
+        ),
+    ],
+)
+def test_problems_between_components(components, entry, expected) -> None:
+    found = problems(*components, entry=entry)
+    assert any(expected in each for each in found), found
+
+
+def test_two_balancers_in_a_circle() -> None:
+    one, two = ss.LoadBalancer("one", targets="two"), ss.LoadBalancer("two", targets="one")
+    assert problems(one, two)
+
+
+def test_all_problems_are_reported_together() -> None:
+    found = problems(
+        web(ss.call("bd.read"), ss.compute(-1.0), instances=0, workers=-1),
+        ss.Database("db", connections=0, read=math.nan),
+        entry="wbe",
+    )
+    assert len(found) == 7
+    with pytest.raises(InvalidModel, match="^7 problems:\n  service"):
+        ss.Topology(
+            web(ss.call("bd.read"), ss.compute(-1.0), instances=0, workers=-1),
+            ss.Database("db", connections=0, read=math.nan),
+            entry="wbe",
+        )
+
+
+def test_no_message_grows_with_the_value() -> None:
+    found = problems(web(name="x" * 10_000), entry="web")
+    assert all(len(each) < 25_000 for each in found)
+    assert all(len(each) < 400 for each in problems(web(balancing="y" * 10_000)))
+
+
+# Traffic --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("traffic", "message"),
+    [
+        (ss.Traffic(0.0), "traffic.rate: got 0"),
+        (ss.Traffic(math.nan), "traffic.rate: got nan"),
+        (ss.Traffic(math.inf), "traffic.rate: got inf"),
+        (ss.Traffic("800/s"), 'traffic.rate: got "800/s"'),
+        (ss.Traffic(2e9), "traffic.rate: got 2e+09"),
+        (ss.Traffic(1.0, arrivals="random"), 'traffic.arrivals: got "random". '),
+        (ss.Traffic(1.0, timeout=0.0), "traffic.timeout: got 0"),
+        (ss.Traffic(1.0, mix={}), "traffic.mix: got an empty mapping"),
+        (ss.Traffic(1.0, mix={"get": 0.0}), "traffic.mix: all weights of the mix are zero"),
+        (ss.Traffic(1.0, mix={"get": -1.0}), "traffic.mix.get: got -1"),
+        (ss.Traffic(1.0, request_bytes=-1.0), "traffic.request_bytes.value: got -1"),
+        (ss.Traffic(1.0, keys=100), "traffic.keys: 100 is not a popularity"),
+        (ss.Traffic(1.0, keys=ss.Zipf(0, 1.0)), "traffic.keys.count: got 0"),
+        (ss.Traffic(1.0, keys=ss.Zipf(9, -1.0)), "traffic.keys.exponent: got -1"),
+        (ss.Traffic(1.0, keys=Measured([0.0, 0.0])), "traffic.keys.counts: all counts are zero"),
+        (ss.Traffic(1.0, keys=Measured([1.0], tail_count=1.0)), "tail_count needs tail_keys"),
+        (ss.Traffic(ss.RateProfile([0.0, 0.0], bucket=60.0)), "all rates are zero"),
+        (ss.Traffic(ss.RateProfile([], bucket=60.0)), "traffic.rate.rates: got an empty list"),
+        (ss.Traffic(ss.RateProfile([1.0, -1.0], bucket=60.0)), "traffic.rate.rates.1: got -1"),
+        (ss.Traffic(ss.RateProfile([1.0], bucket=0.0)), "traffic.rate.bucket: got 0"),
+        (ss.Traffic(ss.RateProfile([1.0], bucket=1.0, repeat=1)), "repeat: got 1, allowed is true"),
+        (ss.ClosedTraffic(0, think_time=1.0), "traffic.users: got 0"),
+        (ss.ClosedTraffic(5, think_time=-1.0), "traffic.think_time.value: got -1"),
+        (ss.ReplayTraffic(()), "traffic.at: got an empty list"),
+        (ss.ReplayTraffic((0.0, 2.0, 1.0)), "times go back after arrival 2; sort them"),
+        (ss.ReplayTraffic((-1.0,)), "traffic.at.0: got -1"),
+        (ss.ReplayTraffic((math.nan,)), "traffic.at.0: got nan"),
+        (ss.ReplayTraffic((1.0,), key=(1, 2)), "traffic.key: got 2 values for 1 arrivals"),
+        (ss.ReplayTraffic((1.0,), key=(-1,)), "traffic.key.0: got -1"),
+        (ss.ReplayTraffic((1.0,), endpoint=("git",)), 'there is no endpoint "git". Did you mean'),
+        (
+            ss.Traffic(1.0, mix={"git": 1.0}),
+            'traffic.mix: the entry "web" has no endpoint "git". Did you mean "get"? Known: get',
+        ),
+    ],
+)
+def test_problems_of_traffic(traffic, message) -> None:
+    with pytest.raises(InvalidModel) as error:
+        build_plan(ss.Topology(web(), entry="web"), traffic)
+    found = [str(problem) for problem in error.value.problems]
+    assert any(message in each for each in found), found
+
+
+DB_MIX = {"read": 1.0, "write": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("component", "traffic", "expected"),
+    [
+        (DB, ss.Traffic(1.0), 'traffic.mix: the entry "db" offers read, write; give each a weight'),
+        (
+            DB,
+            ss.Traffic(1.0, mix={"read": 1.0}),
+            'traffic.mix: endpoint "write" of "db" is not in the mix; give it a weight (0 means',
+        ),
+        (
+            ss.Cache("c", capacity=5),
+            ss.Traffic(1.0, mix={"get": 1.0, "set": 1.0, "delete": 1.0}),
+            'traffic.keys: is missing: cache "c" has real keys (or give the cache a hit_ratio)',
+        ),
+        (
+            ss.Database("db", connections=1, read=1.0, shards=2),
+            ss.Traffic(1.0, mix=DB_MIX),
+            'traffic.keys: is missing: database "db" is sharded by key',
+        ),
+        (
+            ss.Database("db", connections=1, read=1.0, shards=2, shard_key="client"),
+            ss.Traffic(1.0, mix=DB_MIX, keys=ss.UniformKeys(5)),
+            'traffic.clients: is missing: database "db" is sharded by client',
+        ),
+        (
+            web(balancing="ip_hash"),
+            ss.Traffic(1.0),
+            'traffic.clients: is missing: service "web" balances by ip_hash',
+        ),
+        (
+            web(network_in=1e6),
+            ss.Traffic(1.0),
+            'traffic.request_bytes: is missing: service "web" models network_in, endpoint "get" '
+            "has no size",
+        ),
+        (
+            web(network_out=1e6),
+            ss.Traffic(1.0, request_bytes=10.0),
+            'traffic.response_bytes: is missing: service "web" models network_out',
+        ),
+    ],
+)
+def test_traffic_that_does_not_fit(component, traffic, expected) -> None:
+    topology = ss.Topology(component, entry=component.name)
+    with pytest.raises(InvalidModel) as error:
+        ss.simulate(topology, traffic, duration=1.0)
+    found = [str(problem) for problem in error.value.problems]
+    assert any(each.startswith(expected) for each in found), found
+
+
+def test_replayed_keys_and_clients_need_no_popularity() -> None:
+    topology = ss.Topology(ss.Cache("c", capacity=5), entry="c")
+    traffic = ss.ReplayTraffic((0.0, 1.0), key=(3, 3), endpoint=("get", "get"))
+    results = ss.simulate(topology, traffic, duration=5.0, warmup=0.0)
+    assert results.recordings[0].cache["hits"].sum() == 1
+
+
+def test_rate_profiles() -> None:
+    profile = ss.RateProfile([1.0, 4.0, 2.0, 1.0], bucket=60.0)
+    assert (profile.period, profile.mean) == (240.0, 2.0)
+    assert profile.busiest(60.0) == (60.0, 4.0)
+    assert profile.busiest(61.0) == (60.0, 3.0)
+    assert profile.busiest(1e9) == (0.0, 2.0)
+    assert ss.RateProfile([5.0, 1.0, 4.0], bucket=1.0).busiest(2.0) == (2.0, 4.5)  # goes round
+    assert ss.RateProfile([5.0, 1.0, 4.0], bucket=1.0, repeat=False).busiest(2.0) == (0.0, 3.0)
+    assert profile.scaled(2.0).rates == (2.0, 8.0, 4.0, 2.0)
+
+
+def test_scaled_traffic() -> None:
+    assert ss.Traffic(5.0).scaled(3.0) == ss.Traffic(15.0)
+    assert ss.ClosedTraffic(5, think_time=1.0).scaled(2.5).users == 12
+    assert ss.ClosedTraffic(5, think_time=1.0).scaled(0.01).users == 1
+    assert ss.ReplayTraffic((0.0, 4.0)).scaled(2.0).at == (0.0, 2.0)
+    assert ss.Traffic(5.0).peak_rate(900.0) == 5.0
+    assert math.isnan(ss.ClosedTraffic(5, think_time=1.0).peak_rate(900.0))
+    assert ss.ReplayTraffic((0.0, 10.0, 10.5, 11.0, 30.0)).peak_rate(2.0) == 1.5
+    profiled = ss.Traffic(ss.RateProfile([1.0, 3.0], bucket=60.0))
+    assert (profiled.mean_rate, profiled.peak_rate(60.0)) == (2.0, 3.0)
+    assert profiled.steady(7.0) == ss.Traffic(7.0)
