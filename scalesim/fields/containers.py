@@ -108,7 +108,7 @@ class FrozenMap(dict[str, Any]):
         raise TypeError("descriptions are frozen; use vary() to make a changed copy")
 
     __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _frozen
-    __ior__ = _frozen  # type: ignore[assignment]
+    __ior__ = _frozen
 
     def __reduce__(self) -> Any:
         return (FrozenMap, (dict(self),))
