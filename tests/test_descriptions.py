@@ -63,7 +63,7 @@ def test_quantities_are_read(text, unit, value) -> None:
     [
         ("500 MB", "s", '"500 MB" is not a time, MB measures a size in bytes; use one of ns, us'),
         ("500", "s", '"500" has no unit; write 500 s'),
-        ("800", "1/s", '"800" has no unit; write 800 /s'),
+        ("800", "1/s", '"800" has no unit; write 800/s'),
         ("5 parsecs", "s", '"5 parsecs" is not a time; use one of'),
         ("fast", "s", '"fast" is not a time; write a number and one of'),
         ("", "s", "is not a time"),

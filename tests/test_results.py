@@ -134,13 +134,13 @@ def test_quantile_of_zeros() -> None:
 
 
 def test_unknown_names_are_errors(results) -> None:
-    with pytest.raises(InvalidInput, match='no endpoint "git".*Did you mean "get"'):
+    with pytest.raises(InvalidInput, match=r'no endpoint "git".*Did you mean "get"'):
         results.latency_of("git")
-    with pytest.raises(InvalidInput, match='no outcome "complete".*Did you mean "completed"'):
+    with pytest.raises(InvalidInput, match=r'no outcome "complete".*Did you mean "completed"'):
         results.latency_of("get", "complete")
-    with pytest.raises(InvalidInput, match='no component "webb".*Did you mean "web"'):
+    with pytest.raises(InvalidInput, match=r'no component "webb".*Did you mean "web"'):
         results.wait_quantile("webb", "workers", 0.9)
-    with pytest.raises(InvalidInput, match='no resource of web "worker".*Did you mean "workers"'):
+    with pytest.raises(InvalidInput, match=r'no resource of web "worker".*Did you mean "workers"'):
         results.wait_quantile("web", "worker", 0.9)
 
 
@@ -335,7 +335,7 @@ def test_a_tampered_recording_is_an_internal_error(results) -> None:
     recording = results.recordings[0]
     flow = recording.flow.copy()
     flow["count"][30, 0, 0] += 1
-    with pytest.raises(InternalError, match="requests are not conserved: .* arrived, .*report"):
+    with pytest.raises(InternalError, match=r"requests are not conserved: .* arrived, .*report"):
         dataclasses.replace(recording, flow=flow).check()
     with pytest.raises(InternalError, match="requests are not conserved"):
         dataclasses.replace(recording, in_flight=recording.in_flight - 1).check()

@@ -205,14 +205,14 @@ def forecast(
         requests=requests,
         seed=seed,
     )
+    if picture is not None and answer.points:  # before the text, whose reader may go away
+        from scalesim.plots import plot
+
+        _write_picture(plot(answer), picture)
     if as_json:
         _json(answer.to_dict())
     else:
         click.echo(answer.summary())
-    if picture is not None and answer.points:
-        from scalesim.plots import plot
-
-        _write_picture(plot(answer), picture)
     if answer.partial:
         sys.exit(130)
 
