@@ -240,7 +240,7 @@ class Description:
         values: dict[str, Any] = {}
         for key, content in node.items():
             if key not in declared:
-                hint = nearest(key, declared)
+                hint = nearest(key, declared) if len(problems) < 100 else ""  # it takes a while
                 known = ", ".join(declared)
                 problems.append(
                     Problem("", f"unknown field {shown(key)}. {hint}Known: {known}", (key,))

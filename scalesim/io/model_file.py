@@ -179,7 +179,8 @@ class _Reading:
         for key in self.root.value:
             if key not in known:
                 belongs = " of a model file" if key == "topology" or key in SECTIONS else ""
-                message = f"unknown key {shown(key)}{belongs}. {nearest(key, known)}"
+                hint = nearest(key, known) if len(self.problems) < MAX_PROBLEMS else ""
+                message = f"unknown key {shown(key)}{belongs}. {hint}"
                 self.add(Problem("", f"{message}A {what} file has: {', '.join(known)}", (key,)))
         if known[1] not in self.root.value:
             other = "traffic" in self.root.value and what == "model"

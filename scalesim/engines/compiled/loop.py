@@ -26,7 +26,6 @@ from scalesim.engines.compiled.stations import (
     finish_share,
     release,
     reserve,
-    serve,
     share,
     unreserve,
 )
@@ -136,13 +135,14 @@ def record(st, i, tally, now):
     st.tally_histogram[tally, bucket(time)] += 1
 
 
-def transfer_time(st, i, row):
-    """Return how long the network card is busy with the request's or response's bytes."""
+def drawn_time(st, i, row):
+    """Return the time (or demand) that the operation `row` takes in strand i."""
     which = row.b
     if which < 0:
         endpoint = st.endpoint[st.strand[i].endpoint]
         which = endpoint.response if row.c else endpoint.request
-    return draw(st, which, st.strand[i].key, row.site) * row.x
+    time = draw(st, which, st.strand[i].key, row.site)
+    return time * row.x if row.op == ops.TRANSFER else time
 
 
 def run_strand(st, i, now):
@@ -152,9 +152,25 @@ def run_strand(st, i, now):
     while True:
         row = st.code[strand[i].pc]
         op = row.op
-        if op == ops.SERVE:
+        if ops.SERVE <= op <= ops.TRANSFER:
+            # The four operations that take a drawn time, in one place: the sampler is long, and one
+            # copy of it keeps the kernel within the processor's instruction cache.
+            time = drawn_time(st, i, row)
             s = row.a + strand[i].instance
-            if serve(st, s, i, draw(st, row.b, strand[i].key, row.site), now):
+            if op == ops.SHARE:
+                share(st, s, i, time, now)
+                return BLOCKED
+            started = 1
+            if op == ops.DELAY:
+                if time <= 0.0:
+                    strand[i].pc += 1
+                    continue
+            else:
+                strand[i].service = time
+                started = acquire(st, s, i, now)
+            if started > 0:
+                push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
+            if started >= 0:
                 return BLOCKED
             strand[i].status = ops.REJECTED
             strand[i].pc = row.on_fail
@@ -180,15 +196,6 @@ def run_strand(st, i, now):
                     answer(st, i)
                 return BLOCKED
             returned(st, i)
-        elif op == ops.SHARE:
-            share(st, row.a + strand[i].instance, i, draw(st, row.b, strand[i].key, row.site), now)
-            return BLOCKED
-        elif op == ops.DELAY:
-            time = draw(st, row.b, strand[i].key, row.site)
-            if time > 0.0:
-                push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
-                return BLOCKED
-            strand[i].pc += 1
         elif op == ops.ROUTE:
             b = row.a + (strand[i].instance if row.b else 0)
             t = choose_target(
@@ -248,11 +255,6 @@ def run_strand(st, i, now):
         elif op == ops.UNRESERVE:
             unreserve(st, row.a + strand[i].instance, row.b, now)
             strand[i].pc += 1
-        elif op == ops.TRANSFER:
-            if serve(st, row.a + strand[i].instance, i, transfer_time(st, i, row), now):
-                return BLOCKED
-            strand[i].status = ops.REJECTED
-            strand[i].pc = row.on_fail
         elif op == ops.RETRY:
             if retry(st, i, row, now):
                 return BLOCKED
@@ -339,7 +341,7 @@ def happen(st, what, serial, now):
 
 
 def advance(st, limit):
-    """Process up to `limit` events; return why it stopped.
+    """Take up to `limit` steps (events and ready strands); return why it stopped.
 
     Between calls the state is consistent: it can be grown, kept, or thrown away.
     """
@@ -350,37 +352,34 @@ def advance(st, limit):
     end = st.boundary[clock[0].bucket]
     room = len(st.event) - 8
     for _ in range(limit):
-        while clock[0].ready_head >= 0:
-            if clock[0].size >= room:
-                return FULL
-            i = take_ready(st)
-            if run_strand(st, i, clock[0].now) == FULL:
-                put_back(st, i)
-                return FULL
         if clock[0].size >= room or clock[0].free < 0:
             return FULL
-        settle_hole(st)
-        i = -1
-        arrival = clock[0].next_at
-        if clock[0].size > 0 and (
-            st.event[0].at < arrival
-            or (st.event[0].at == arrival and st.event[0].order < clock[0].next_order)
-        ):
-            at = st.event[0].at
-            if at >= end:
-                return BOUNDARY
-            what = st.event[0].what
-            serial = st.event[0].serial
-            clock[0].hole = 1
-            clock[0].now = at
-            i = happen(st, what, serial, at)
+        # Ready strands first, in order; then the next event.
+        if clock[0].ready_head >= 0:
+            i = take_ready(st)
         else:
-            if arrival >= end:
-                return BOUNDARY
-            clock[0].now = arrival
-            i = start_request(st, arrival)
-        clock[0].events += 1
-        if i >= 0 and run_strand(st, i, clock[0].now) == FULL:
+            settle_hole(st)
+            arrival = clock[0].next_at
+            if clock[0].size > 0 and (
+                st.event[0].at < arrival
+                or (st.event[0].at == arrival and st.event[0].order < clock[0].next_order)
+            ):
+                at = st.event[0].at
+                if at >= end:
+                    return BOUNDARY
+                clock[0].hole = 1
+                clock[0].now = at
+                clock[0].events += 1
+                i = happen(st, st.event[0].what, st.event[0].serial, at)
+                if i < 0:
+                    continue
+            else:
+                if arrival >= end:
+                    return BOUNDARY
+                clock[0].now = arrival
+                clock[0].events += 1
+                i = start_request(st, arrival)
+        if run_strand(st, i, clock[0].now) == FULL:
             put_back(st, i)
             return FULL
     return SLICE

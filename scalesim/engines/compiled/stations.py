@@ -18,7 +18,6 @@ __all__ = [
     "finish_share",
     "release",
     "reserve",
-    "serve",
     "share",
     "unreserve",
 ]
@@ -101,20 +100,6 @@ def release(st, s, now):
         make_ready(st, i)
     else:
         station[s].busy -= 1
-
-
-def serve(st, s, i, time, now):
-    """Start or queue a service of known length; False if rejected."""
-    station = st.station
-    station[s].arrived += 1
-    st.strand[i].service = time
-    if station[s].busy < station[s].slots:
-        advance_areas(station, s, now)
-        station[s].busy += 1
-        station[s].granted += 1
-        push(st, now + time, DEPARTURE, i * 4 + RESUME, 0)
-        return True
-    return enqueue(st, s, i, now)
 
 
 def finish_service(st, s, now):
