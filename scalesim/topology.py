@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import graphlib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ from scalesim.errors import InvalidModel, Problem, nearest
 from scalesim.fields import params
 
 __all__ = ["Topology"]
+
+_SHOWN = 30
+"""Names that a message lists."""
+_MOST_DANGLING = 100
+"""Wrong references that are reported."""
 
 
 class Topology:
@@ -149,7 +155,8 @@ def check(components: tuple[Any, ...], entry: Any) -> Iterator[Problem]:
             )
             sound = False
         seen.setdefault(each.name, each)
-    dangling = list(_dangling(seen, entry))
+    # Each looks through all names; nobody reads that many.
+    dangling = list(itertools.islice(_dangling(seen, entry), _MOST_DANGLING))
     yield from dangling
     if sound and not dangling:
         yield from _cycles(seen) or _unused(seen, entry)
@@ -165,21 +172,30 @@ def _unknown(
     subject: str, path: tuple[str | int, ...], name: str, known: Mapping[str, Any]
 ) -> Problem:
     hint = nearest(name, known)
-    names = ", ".join(known) or "none"
+    names = ", ".join(itertools.islice(known, _SHOWN)) or "none"
+    names += f", and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     return Problem(subject, f'there is no component "{name}". {hint}Known: {names}', path)
 
 
-def _endpoints(
-    parts: Mapping[str, Component], name: str, above: tuple[str, ...] = ()
-) -> tuple[str, ...]:
-    part = parts.get(name)
-    if not isinstance(part, LoadBalancer):
-        return part.endpoint_names() if part is not None else ()
-    if name in above:
-        return ()
-    offers = [_endpoints(parts, target, (*above, name)) for target in part.targets]
-    if not offers:
-        return ()
+def _endpoints(parts: Mapping[str, Component], name: str) -> tuple[str, ...]:
+    """Return what `name` offers: a balancer, what all components behind it do.
+
+    Each component is visited once: balancers over balancers have too many paths to follow each.
+    """
+    seen: set[str] = set()
+    offers: list[tuple[str, ...]] = []
+    todo = [name]
+    while todo:
+        at = todo.pop()
+        if at not in seen:
+            seen.add(at)
+            part = parts.get(at)
+            if isinstance(part, LoadBalancer):
+                todo += [each for each in reversed(part.targets) if isinstance(each, str)]
+            else:
+                offers.append(part.endpoint_names() if part is not None else ())
+    if len(offers) <= 1:
+        return offers[0] if offers else ()
     return tuple(each for each in offers[0] if all(each in other for other in offers))
 
 

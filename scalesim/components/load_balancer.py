@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,7 +54,8 @@ class LoadBalancer(MachineComponent):
     def check_together(self) -> Iterator[Problem]:
         yield from super().check_together()
         if isinstance(self.targets, tuple):
-            for target in sorted({t for t in self.targets if self.targets.count(t) > 1}, key=str):
+            counts = Counter(each for each in self.targets if isinstance(each, str))
+            for target in sorted(each for each, count in counts.items() if count > 1):
                 yield Problem("", f'"{target}" is listed twice', ("targets",))
             for name in self.weights or ():
                 if name not in self.targets:
