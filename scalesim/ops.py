@@ -51,6 +51,7 @@ __all__ = [
     "RESERVE",
     "RETRY",
     "RETURN",
+    "ROUNDING",
     "ROUTE",
     "SERVE",
     "SETTLE",
@@ -65,6 +66,9 @@ __all__ = [
 
 DEPARTURE, ARRIVAL, TIMER = 1, 2, 3
 """Classes of events, in order at equal time."""
+
+ROUNDING = 1e-12
+"""A wait found by subtraction counts as zero below this share of the clock: it is rounding."""
 
 COMPLETED, REJECTED, TIMED_OUT, FAILED = 0, 1, 2, 3
 """Status of a strand, and outcome of a request; disjoint."""

@@ -310,6 +310,8 @@ def explain(model: str, traffic_file: str | None) -> None:
         click.echo(f"  {name}.{endpoint} -> {targets}" if targets else f"  {name}.{endpoint}")
     click.echo("\nstations:")
     for label, row in zip(plan.station_labels, plan.station, strict=True):
+        if row["slots"] == 0:
+            continue
         limit = "unbounded" if row["queue_limit"] < 0 else row["queue_limit"]
         click.echo(
             f"  {label.component}.{label.resource}[{label.instance}]: {row['slots']} slots, "

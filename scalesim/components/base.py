@@ -7,7 +7,7 @@ how its endpoints read as operations. It knows nothing of engines or of other co
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
@@ -48,8 +48,12 @@ class Emitter(Protocol):
         kind: str = "slots",
         queue_limit: int | None = None,
         initial: int = 0,
+        absent: Container[int] = (),
     ) -> int:
-        """Declare `count` equal stations, one an instance; return the first's index."""
+        """Declare `count` equal stations, one an instance; return the first's index.
+
+        Instances in `absent` have none: nothing may use theirs, and results leave it out.
+        """
 
     def sampler(self, distribution: Distribution, scale: float = 1.0) -> int:
         """Declare a sampler for `distribution` times `scale`; return its index."""

@@ -158,7 +158,8 @@ class Database(MachineComponent):
         emit.op(ops.RETURN)
 
         if self.read_replicas:
-            applier = emit.station(self.name, "apply", count=nodes, slots=1)
+            primaries = range(0, nodes, group)
+            applier = emit.station(self.name, "apply", count=nodes, slots=1, absent=primaries)
             emit.program(f"{self.name}.apply")
             emit.op(ops.ACQUIRE, a=applier, on_fail="end")
             work("apply", self.apply or self.write, self.write_ios, "end")

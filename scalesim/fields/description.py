@@ -70,7 +70,9 @@ class OneOf(Kind):
         if isinstance(value, str) and value in self.family.members:
             missing = ", ".join(_required(self.family.members[value]))
             return f'{self.family.what} "{value}" needs {missing}'
-        return f"{shown(value)} is not a {self.family.what}. {hint}Known: {', '.join(known)}"
+        return (
+            f"{shown(value)} is not {_article(self.family.what)}. {hint}Known: {', '.join(known)}"
+        )
 
     def decode(self, node: Any) -> Any:
         if isinstance(node, dict) and len(node) == 1:
@@ -180,6 +182,10 @@ def _required(cls: type[Any]) -> tuple[str, ...]:
     return tuple(
         each.name for each in dataclasses.fields(cls) if each.default is dataclasses.MISSING
     )
+
+
+def _article(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
 
 def _primary_value(value: Description) -> Any:

@@ -131,9 +131,9 @@ def parse_model(text: str, source: str = "<string>") -> Model:
     content = {name: reading.section(name) for name in SECTIONS}
     if topology is not None and content["traffic"] is not None:
         # Above plan's layer, so importable; late, because it loads numpy.
-        from scalesim.plan.build import _misfits
+        from scalesim.plan.build import misfits
 
-        for problem in _misfits(topology, content["traffic"]):
+        for problem in misfits(topology, content["traffic"]):
             reading.add(problem.under("traffic"))
     reading.finish()
     assert topology is not None

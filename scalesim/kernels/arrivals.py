@@ -10,7 +10,7 @@ from scalesim.kernels.sampling import guided_index
 __all__ = ["draw_endpoint", "draw_popularity", "next_gap"]
 
 
-def next_gap(source, segment, now, work):
+def next_gap(source, segment, now, work, number):
     """Return the time from `now` to the next arrival, `work` expected arrivals ahead (inf: never).
 
     Inversion of the cumulated rate: with `work` drawn from the exponential with mean 1 this is the
@@ -18,6 +18,10 @@ def next_gap(source, segment, now, work):
     Moves ``source[0].segment`` and ``origin`` along with time.
     """
     if len(segment) == 1 and source[0].repeat == 0:
+        if source[0].random == 0:
+            # Request `number` (from 0) comes after number + 1 gaps: multiplied, not added up, so
+            # that rounding does not grow.
+            return (number + 1) * segment[0].gap - now
         return work * segment[0].gap
     at = now
     while True:

@@ -25,7 +25,7 @@ from scalesim.traffic import (
     Traffic,
 )
 
-__all__ = ["build_plan"]
+__all__ = ["build_plan", "misfits"]
 
 
 def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
@@ -37,7 +37,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         With every problem of the traffic and of its fit to the topology.
     """
     traffic.require_valid()
-    problems = list(_misfits(topology, traffic))
+    problems = list(misfits(topology, traffic))
     if problems:
         raise InvalidModel(problems)
 
@@ -116,7 +116,7 @@ def _shares(names: Sequence[str], traffic: AnyTraffic) -> list[float]:
     return [float(mix[name]) for name in names]
 
 
-def _misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
+def misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
     """Yield what the topology needs and the traffic lacks, and the reverse."""
     names = topology.entry_endpoints
     known = ", ".join(names)

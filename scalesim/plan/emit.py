@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -60,11 +60,13 @@ class PlanEmitter:
         kind: str = "slots",
         queue_limit: int | None = None,
         initial: int = 0,
+        absent: Container[int] = (),
     ) -> int:
         first = len(self.labels)
         limit = -1 if queue_limit is None else queue_limit
         for instance in range(count):
-            self.rows["station"].append((_KINDS[kind], slots, limit, initial))
+            here = 0 if instance in absent else slots
+            self.rows["station"].append((_KINDS[kind], here, limit, initial))
             self.labels.append(StationLabel(component, resource, instance))
         return first
 

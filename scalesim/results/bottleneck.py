@@ -23,8 +23,6 @@ class Bottleneck:
         Summed wait for this resource, all instances / summed latency of all requests.
     rejected : int
         Requests turned away there.
-    caused_by : str
-        For slots that are held while waiting for others: what they wait for. Else empty.
     """
 
     component: str
@@ -35,7 +33,6 @@ class Bottleneck:
     queue_depth: float
     wait_share: float
     rejected: int
-    caused_by: str = ""
 
     def __str__(self) -> str:
         if not self.component:
@@ -47,7 +44,7 @@ class Bottleneck:
         )
         if self.rejected:
             text += f", {self.rejected} rejected"
-        return text + ")" + (f", held while waiting for {self.caused_by}" if self.caused_by else "")
+        return text + ")"
 
 
 RESOURCE_WORDS = {

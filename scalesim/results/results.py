@@ -173,7 +173,7 @@ class Results:
     @cached_property
     def utilization(self) -> np.ndarray:
         """Time-weighted utilization of each station [ratio], float array [stations]."""
-        slots = self.plan.station["slots"]
+        slots = np.maximum(self.plan.station["slots"], 1)  # an absent station is never busy
         if not self.measured_time:
             return np.full(len(slots), math.nan)
         used: np.ndarray = self.station["busy"] / (slots * self.measured_time)

@@ -62,6 +62,8 @@ def resources(results: Results, instances: bool) -> pd.DataFrame:
 
     time, groups = results.measured_time, {}  # type: ignore[var-annotated]
     for s, label in enumerate(results.plan.station_labels):
+        if results.plan.station["slots"][s] == 0:
+            continue  # this instance has none
         key = (label.component, label.resource, label.instance if instances else -1)
         groups.setdefault(key, []).append(s)
     rows = []

@@ -42,7 +42,7 @@ def schedule_arrival(st, now):
         if st.source[0].random:
             word = bits(clock[0].seed, key_of(number), clock[0].gap_site, 0)
             work = standard_exponential(st.edge, st.height, word)
-        gap = next_gap(st.source, st.segment, now, work)
+        gap = next_gap(st.source, st.segment, now, work, number)
     elif number < len(st.replay_at):
         gap = max(st.replay_at[number] - now, 0.0)
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from scalesim.engines.compiled.heap import push
 from scalesim.engines.compiled.strands import make_ready
 from scalesim.kernels.draws import bucket
-from scalesim.ops import DEPARTURE
+from scalesim.ops import DEPARTURE, ROUNDING
 
 __all__ = [
     "acquire",
@@ -232,7 +232,8 @@ def finish_share(st, s, now):
     strand[i].waiting = 0
     set_sharing(station, s, station[s].busy + station[s].depth - 1)
     station[s].served += 1
-    record_wait(st, s, max(now - strand[i].since - strand[i].service, 0.0))
+    wait = now - strand[i].since - strand[i].service
+    record_wait(st, s, wait if wait > now * ROUNDING else 0.0)
     if station[s].head >= 0:
         schedule_sharing(st, s, now)
     else:

@@ -148,7 +148,7 @@ class Trial:
                 if self.source[0].random:
                     word = bits(self.seed, key_of(number), GAP_SITE, 0)
                     work = standard_exponential(self.edge, self.height, word)
-                gap = next_gap(self.source, self.segment, self.env.now, work)
+                gap = next_gap(self.source, self.segment, self.env.now, work, number)
             elif number < len(recorded):
                 gap = max(recorded[number] - self.env.now, 0.0)
             else:

@@ -13,7 +13,7 @@ import simpy
 
 from scalesim.engines.reference.clock import after, fire, later
 from scalesim.kernels.draws import BUCKETS, bucket
-from scalesim.ops import DEPARTURE
+from scalesim.ops import DEPARTURE, ROUNDING
 
 __all__ = ["SharedStation", "Station", "make_station"]
 
@@ -179,7 +179,8 @@ class SharedStation(Station):
         self.virtual, self.touched = mark, now
         self._changed()
         self.served += 1
-        self.record_wait(max(now - since - demand, 0.0))
+        wait = now - since - demand
+        self.record_wait(wait if wait > now * ROUNDING else 0.0)
         if self.sharing:
             self._schedule()
         else:
