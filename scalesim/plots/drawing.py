@@ -191,7 +191,7 @@ def _draw_box(axes: Axes, box: _Box) -> None:
             zorder=3,
         )
     )
-    ink = "white" if _luminance(fill) < 0.3 else INK
+    ink = "white" if _luminance(fill) < 0.2 else INK
     first = box.y + (len(box.lines) - 1) * _LINE / 2
     for index, text in enumerate(box.lines):
         axes.text(
