@@ -50,7 +50,7 @@ class SamplerRow(NamedTuple):
 
 def _constant(value: Any) -> Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return Constant(float(value)) if number else value
+    return Constant(float(value)) if number and not 1e308 < value < math.inf else value
 
 
 _FAMILY = Family("distribution", scalar=_constant)

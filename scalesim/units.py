@@ -110,6 +110,12 @@ def format_quantity(value: float, unit: str) -> str:
     value = float(value)
     best = f"{value!r} {_BASE_NAME.get(unit, unit)}"
     for name in _PREFERRED[unit]:
+        # A small whole number is what a person would write: 10 min, 500 ms, 2 GiB.
+        scaled = value / DIMENSIONS[unit][name]
+        plain = f"{scaled:.0f}" + ("" if name[0] in "/%" else " ") + name
+        if 1 <= scaled < 1000 and scaled.is_integer() and parse_quantity(plain, unit) == value:
+            return plain
+    for name in _PREFERRED[unit]:
         scaled = value / DIMENSIONS[unit][name]
         for number in (f"{scaled:.0f}", f"{scaled:.6g}", repr(scaled)):
             candidate = number + ("" if name[0] in "/%" else " ") + name

@@ -269,13 +269,23 @@ def from_log(
 @traffic.command("from-csv")
 @click.argument("table")
 @click.option("--strict", is_flag=True, help="Refuse anything unusual.")
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "zero"]),
+    default="error",
+    show_default=True,
+    help="What a minute without a line is.",
+)
 @click.option("--output", "-o", help="Write here instead of printing.")
 @_clean_errors
-def from_csv(table: str, strict: bool, output: str | None) -> None:
+def from_csv(table: str, strict: bool, missing: str, output: str | None) -> None:
     """Read a table of requests in each minute of a day: minute,requests."""
     from scalesim.io.per_minute import traffic_from_csv
 
-    _write_traffic(traffic_from_csv(table, strict=strict), output)
+    read = traffic_from_csv(table, strict=strict, missing=missing)
+    for note in read.notes:
+        click.echo(f"  {note}", err=True)
+    _write_traffic(read, output)
 
 
 @main.command()

@@ -6,6 +6,8 @@ strand when none is free sets nothing and returns `FULL`: the caller grows the s
 
 from __future__ import annotations
 
+import math
+
 from scalesim import ops
 from scalesim.engines.compiled.caches import drop_key, fill, lookup
 from scalesim.engines.compiled.heap import push, settle_hole
@@ -45,34 +47,10 @@ __all__ = ["BOUNDARY", "FULL", "SLICE", "advance"]
 SLICE, BOUNDARY, FULL = 0, 1, 2
 """Why `advance` returned: slice over, a bucket's end reached, out of strands."""
 
-BLOCKED = 0
-
-
-def call(st, i, program, instance, tag):
-    """Push the strand's registers and go to `program`."""
-    strand = st.strand
-    f = i * st.clock[0].depth + strand[i].level
-    st.frame[f].pc = strand[i].pc
-    st.frame[f].instance = strand[i].instance
-    st.frame[f].attempt = strand[i].attempt
-    st.frame[f].key = strand[i].key
-    strand[i].level += 1
-    strand[i].instance = instance
-    strand[i].attempt = 0
-    strand[i].key = child_key(strand[i].key, tag, 0)
-    strand[i].pc = program
-
-
-def returned(st, i):
-    """Pop the registers and go on after the call, or at its `on_fail`."""
-    strand = st.strand
-    strand[i].level -= 1
-    f = i * st.clock[0].depth + strand[i].level
-    strand[i].instance = st.frame[f].instance
-    strand[i].attempt = st.frame[f].attempt
-    strand[i].key = st.frame[f].key
-    pc = st.frame[f].pc
-    strand[i].pc = pc + 1 if strand[i].status == ops.COMPLETED else st.code[pc].on_fail
+BLOCKED = -1
+"""Instead of a program counter: the strand waits for something."""
+NO_STRAND = -2
+"""Instead of a program counter: a new strand is needed and none is free."""
 
 
 def answer(st, i):
@@ -102,27 +80,25 @@ def answer(st, i):
     free_strand(st, i)
 
 
-def retry(st, i, row, now):
-    """Give up, go on at once, or wait; True if the strand blocks."""
+def retry(st, i, row, key, now):
+    """Give up, go on at once, or wait; return the next program counter or BLOCKED."""
     strand = st.strand
     rule = st.retry[row.a]
     attempt = strand[i].attempt + 1
     if attempt >= rule.attempts:
         strand[i].attempt = 0
-        strand[i].pc = row.on_fail
-        return False
+        return row.on_fail
     strand[i].attempt = attempt
     strand[i].status = ops.COMPLETED
     delay = backoff_delay(rule, attempt)
     if rule.jitter == 1:
-        delay *= u01(st.clock[0].seed, strand[i].key, row.site, attempt)
+        delay *= u01(st.clock[0].seed, key, row.site, attempt)
     elif rule.jitter == 2:
-        delay *= 0.5 + 0.5 * u01(st.clock[0].seed, strand[i].key, row.site, attempt)
+        delay *= 0.5 + 0.5 * u01(st.clock[0].seed, key, row.site, attempt)
     if delay > 0.0:
         push(st, now + delay, ops.TIMER, i * 4 + RESUME, 0)
-        return True
-    strand[i].pc = row.b
-    return False
+        return BLOCKED
+    return row.b
 
 
 def record(st, i, tally, now):
@@ -135,35 +111,43 @@ def record(st, i, tally, now):
     st.tally_histogram[tally, bucket(time)] += 1
 
 
-def drawn_time(st, i, row):
+def drawn_time(st, i, row, key):
     """Return the time (or demand) that the operation `row` takes in strand i."""
     which = row.b
     if which < 0:
         endpoint = st.endpoint[st.strand[i].endpoint]
         which = endpoint.response if row.c else endpoint.request
-    time = draw(st, which, st.strand[i].key, row.site)
+    time = draw(st, which, key, row.site)
     return time * row.x if row.op == ops.TRANSFER else time
 
 
 def run_strand(st, i, now):
-    """Run strand i until it blocks or ends; FULL if it needs a strand and none is free."""
+    """Run strand i until it blocks or ends; FULL if it needs a strand and none is free.
+
+    The registers (program counter, instance, key) are local while it runs and stored when it
+    blocks: going through memory for each operation would double its cost.
+    """
     strand = st.strand
     clock = st.clock
+    pc = strand[i].pc
+    instance = strand[i].instance
+    key = strand[i].key
+    why = SLICE
     while True:
-        row = st.code[strand[i].pc]
+        row = st.code[pc]
         op = row.op
         if ops.SERVE <= op <= ops.TRANSFER:
             # The four operations that take a drawn time, in one place: the sampler is long, and one
             # copy of it keeps the kernel within the processor's instruction cache.
-            time = drawn_time(st, i, row)
-            s = row.a + strand[i].instance
+            time = drawn_time(st, i, row, key)
+            s = row.a + instance
             if op == ops.SHARE:
                 share(st, s, i, time, now)
-                return BLOCKED
+                break
             started = 1
             if op == ops.DELAY:
                 if time <= 0.0:
-                    strand[i].pc += 1
+                    pc += 1
                     continue
             else:
                 strand[i].service = time
@@ -171,134 +155,167 @@ def run_strand(st, i, now):
             if started > 0:
                 push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
             if started >= 0:
-                return BLOCKED
+                break
             strand[i].status = ops.REJECTED
-            strand[i].pc = row.on_fail
+            pc = row.on_fail
         elif op == ops.ACQUIRE:
-            granted = acquire(st, row.a + strand[i].instance, i, now)
+            granted = acquire(st, row.a + instance, i, now)
             if granted == 0:
-                return BLOCKED
+                break
             if granted > 0:
-                strand[i].pc += 1
+                pc += 1
             else:
                 strand[i].status = ops.REJECTED
-                strand[i].pc = row.on_fail
+                pc = row.on_fail
         elif op == ops.RELEASE:
-            release(st, row.a + strand[i].instance, now)
-            strand[i].pc += 1
-        elif op == ops.CALL:
-            call(st, i, row.a, row.b, row.tag)
-        elif op == ops.RETURN:
-            if strand[i].level == 0:
-                if strand[i].request >= 0:
-                    end_request(st, i, now)
-                else:
-                    answer(st, i)
-                return BLOCKED
-            returned(st, i)
-        elif op == ops.ROUTE:
-            b = row.a + (strand[i].instance if row.b else 0)
-            t = choose_target(
-                st.balancer[b].policy,
-                st.balancer,
-                st.target,
-                b,
-                clock[0].seed,
-                strand[i].key,
-                strand[i].client,
-            )
-            st.target[t].in_flight += 1
-            st.target[t].routed += 1
-            strand[i].instance = t
-            strand[i].pc += 1
-        elif op == ops.DISPATCH:
-            t = strand[i].instance
-            program = st.dispatch[st.target[t].first_program + row.b]
-            call(st, i, program, st.target[t].instance, row.tag)
-        elif op == ops.SETTLE:
-            st.target[strand[i].instance].in_flight -= 1
-            strand[i].pc += 1
-        elif op == ops.CHANCE:
-            if u01(clock[0].seed, strand[i].key, row.site, 0) < row.x:
-                st.cache[row.a].hits += 1
-                strand[i].pc += 1
+            release(st, row.a + instance, now)
+            pc += 1
+        elif op == ops.CALL or op == ops.DISPATCH:
+            f = i * clock[0].depth + strand[i].level
+            st.frame[f].pc = pc
+            st.frame[f].instance = instance
+            st.frame[f].attempt = strand[i].attempt
+            st.frame[f].key = key
+            strand[i].level += 1
+            strand[i].attempt = 0
+            key = child_key(key, row.tag, 0)
+            if op == ops.CALL:
+                pc = row.a
+                instance = row.b
             else:
-                st.cache[row.a].misses += 1
-                strand[i].pc = row.b
-        elif op == ops.LOOKUP:
-            hit = lookup(st, row.a, strand[i].item, now)
-            strand[i].pc = strand[i].pc + 1 if hit else row.b
-        elif op == ops.FILL:
-            fill(st, row.a, strand[i].item, strand[i].key, now)
-            strand[i].pc += 1
-        elif op == ops.DROP:
-            drop_key(st, row.a, strand[i].item)
-            strand[i].pc += 1
+                pc = st.dispatch[st.target[instance].first_program + row.b]
+                instance = st.target[instance].instance
+        elif op == ops.RETURN:
+            level = strand[i].level - 1
+            if level < 0:
+                end_strand(st, i, now)
+                return SLICE
+            strand[i].level = level
+            f = i * clock[0].depth + level
+            instance = st.frame[f].instance
+            strand[i].attempt = st.frame[f].attempt
+            key = st.frame[f].key
+            pc = st.frame[f].pc
+            pc = pc + 1 if strand[i].status == ops.COMPLETED else st.code[pc].on_fail
+        elif op == ops.ROUTE:
+            instance = route(st, i, row, instance, key)
+            pc += 1
+        elif op == ops.SETTLE:
+            st.target[instance].in_flight -= 1
+            pc += 1
         elif op == ops.PICK:
             value = strand[i].client if row.c else strand[i].item
-            strand[i].instance = choose_shard(int(row.x), value, row.a) * row.b
-            strand[i].pc += 1
-        elif op == ops.COUNT:
-            st.counter[row.a] += 1
-            strand[i].pc += 1
-        elif op == ops.RECORD:
-            record(st, i, row.a, now)
-            strand[i].pc += 1
-        elif op == ops.JUMP:
-            strand[i].pc = row.a
-        elif op == ops.RESERVE:
-            if reserve(st, row.a + strand[i].instance, row.b, now):
-                strand[i].pc += 1
-            else:
-                strand[i].status = ops.FAILED
-                strand[i].pc = row.on_fail
-        elif op == ops.UNRESERVE:
-            unreserve(st, row.a + strand[i].instance, row.b, now)
-            strand[i].pc += 1
-        elif op == ops.RETRY:
-            if retry(st, i, row, now):
-                return BLOCKED
-        elif op == ops.JOIN:
-            if strand[i].branches > 0:
-                strand[i].joining = 1
-                return BLOCKED
-            if strand[i].joined == ops.COMPLETED:
-                strand[i].pc += 1
-            else:
-                strand[i].status = strand[i].joined
-                strand[i].joined = ops.COMPLETED
-                strand[i].pc = row.on_fail
+            instance = choose_shard(int(row.x), value, row.a) * row.b
+            pc += 1
         else:
-            if clock[0].free < 0:
-                return FULL
-            spawn(st, i, row, now)
-            if op == ops.ATTEMPT:
-                return BLOCKED
+            then = other_operation(st, i, row, pc, instance, key, now)
+            if then < 0:
+                why = FULL if then == NO_STRAND else SLICE
+                break
+            pc = then
+    strand[i].pc = pc
+    strand[i].instance = instance
+    strand[i].key = key
+    return why
 
 
-def spawn(st, i, row, now):
+def end_strand(st, i, now):
+    """End a strand with its outermost program."""
+    if st.strand[i].request >= 0:
+        end_request(st, i, now)
+    else:
+        answer(st, i)
+
+
+def route(st, i, row, instance, key):
+    """Let a balancer choose; return the target's row."""
+    b = row.a + (instance if row.b else 0)
+    t = choose_target(
+        st.balancer[b].policy,
+        st.balancer,
+        st.target,
+        b,
+        st.clock[0].seed,
+        key,
+        st.strand[i].client,
+    )
+    st.target[t].in_flight += 1
+    st.target[t].routed += 1
+    return t
+
+
+def other_operation(st, i, row, pc, instance, key, now):
+    """Run an operation that leaves instance and key alone; return what comes next.
+
+    That is a program counter, `BLOCKED` or `NO_STRAND`.
+    """
+    strand = st.strand
+    op = row.op
+    then = pc + 1
+    if op == ops.CHANCE:
+        if u01(st.clock[0].seed, key, row.site, 0) < row.x:
+            st.cache[row.a].hits += 1
+        else:
+            st.cache[row.a].misses += 1
+            then = row.b
+    elif op == ops.LOOKUP:
+        if not lookup(st, row.a, strand[i].item, now):
+            then = row.b
+    elif op == ops.FILL:
+        fill(st, row.a, strand[i].item, key, now)
+    elif op == ops.DROP:
+        drop_key(st, row.a, strand[i].item)
+    elif op == ops.COUNT:
+        st.counter[row.a] += 1
+    elif op == ops.RECORD:
+        record(st, i, row.a, now)
+    elif op == ops.JUMP:
+        then = row.a
+    elif op == ops.RESERVE:
+        if not reserve(st, row.a + instance, row.b, now):
+            strand[i].status = ops.FAILED
+            then = row.on_fail
+    elif op == ops.UNRESERVE:
+        unreserve(st, row.a + instance, row.b, now)
+    elif op == ops.RETRY:
+        then = retry(st, i, row, key, now)
+    elif op == ops.JOIN:
+        if strand[i].branches > 0:
+            strand[i].joining = 1
+            then = BLOCKED
+        elif strand[i].joined != ops.COMPLETED:
+            strand[i].status = strand[i].joined
+            strand[i].joined = ops.COMPLETED
+            then = row.on_fail
+    elif st.clock[0].free < 0:
+        then = NO_STRAND
+    else:
+        spawn(st, i, row, instance, key, now)
+        if op == ops.ATTEMPT:
+            then = BLOCKED
+    return then
+
+
+def spawn(st, i, row, instance, key, now):
     """Make the child of an ATTEMPT, FORK or SPAWN and let it be ready."""
     strand = st.strand
     clock = st.clock
     if row.op == ops.ATTEMPT:
         clock[0].serial += 1
         serial = clock[0].serial
-        key = child_key(strand[i].key, row.tag, strand[i].attempt)
         strand[i].waiting = serial
-        if row.x < 1e300:
+        if row.x < math.inf:
             push(st, now + row.x, ops.TIMER, i * 4 + TIMEOUT, serial)
-        child = new_child(st, i, row.a, row.b, key, now)
+        child = new_child(st, i, row.a, row.b, child_key(key, row.tag, strand[i].attempt), now)
         strand[child].parent = i
         strand[child].reply = serial
     else:
         offset = row.b if row.op == ops.SPAWN else 0
-        key = child_key(strand[i].key, row.tag, offset)
-        child = new_child(st, i, row.a, strand[i].instance + offset, key, now)
+        child = new_child(st, i, row.a, instance + offset, child_key(key, row.tag, offset), now)
         if row.op == ops.FORK:
             strand[child].parent = i
             strand[child].reply = -1
             strand[i].branches += 1
-        strand[i].pc += 1
     make_ready(st, child)
 
 
