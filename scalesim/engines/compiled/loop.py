@@ -10,7 +10,7 @@ import math
 
 from scalesim import ops
 from scalesim.engines.compiled.caches import drop_key, fill, lookup
-from scalesim.engines.compiled.heap import push, settle_hole
+from scalesim.engines.compiled.heap import ix, push, settle_hole
 from scalesim.engines.compiled.ladders import choose_shard, choose_target
 from scalesim.engines.compiled.requests import (
     THINKING,
@@ -127,14 +127,14 @@ def run_strand(st, i, now):
     The registers (program counter, instance, key) are local while it runs and stored when it
     blocks: going through memory for each operation would double its cost.
     """
-    strand = st.strand
-    clock = st.clock
-    pc = strand[i].pc
-    instance = strand[i].instance
-    key = strand[i].key
+    me = st.strand[ix(i)]
+    frames = i * st.clock[0].depth
+    pc = me.pc
+    instance = me.instance
+    key = me.key
     why = SLICE
     while True:
-        row = st.code[pc]
+        row = st.code[ix(pc)]
         op = row.op
         if ops.SERVE <= op <= ops.TRANSFER:
             # The four operations that take a drawn time, in one place: the sampler is long, and one
@@ -150,13 +150,13 @@ def run_strand(st, i, now):
                     pc += 1
                     continue
             else:
-                strand[i].service = time
+                me.service = time
                 started = acquire(st, s, i, now)
             if started > 0:
                 push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
             if started >= 0:
                 break
-            strand[i].status = ops.REJECTED
+            me.status = ops.REJECTED
             pc = row.on_fail
         elif op == ops.ACQUIRE:
             granted = acquire(st, row.a + instance, i, now)
@@ -165,46 +165,47 @@ def run_strand(st, i, now):
             if granted > 0:
                 pc += 1
             else:
-                strand[i].status = ops.REJECTED
+                me.status = ops.REJECTED
                 pc = row.on_fail
         elif op == ops.RELEASE:
             release(st, row.a + instance, now)
             pc += 1
         elif op == ops.CALL or op == ops.DISPATCH:
-            f = i * clock[0].depth + strand[i].level
-            st.frame[f].pc = pc
-            st.frame[f].instance = instance
-            st.frame[f].attempt = strand[i].attempt
-            st.frame[f].key = key
-            strand[i].level += 1
-            strand[i].attempt = 0
+            frame = st.frame[ix(frames + me.level)]
+            frame.pc = pc
+            frame.instance = instance
+            frame.attempt = me.attempt
+            frame.key = key
+            me.level += 1
+            me.attempt = 0
             key = child_key(key, row.tag, 0)
             if op == ops.CALL:
                 pc = row.a
                 instance = row.b
             else:
-                pc = st.dispatch[st.target[instance].first_program + row.b]
-                instance = st.target[instance].instance
+                target = st.target[ix(instance)]
+                pc = st.dispatch[ix(target.first_program + row.b)]
+                instance = target.instance
         elif op == ops.RETURN:
-            level = strand[i].level - 1
+            level = me.level - 1
             if level < 0:
                 end_strand(st, i, now)
                 return SLICE
-            strand[i].level = level
-            f = i * clock[0].depth + level
-            instance = st.frame[f].instance
-            strand[i].attempt = st.frame[f].attempt
-            key = st.frame[f].key
-            pc = st.frame[f].pc
-            pc = pc + 1 if strand[i].status == ops.COMPLETED else st.code[pc].on_fail
+            me.level = level
+            frame = st.frame[ix(frames + level)]
+            instance = frame.instance
+            me.attempt = frame.attempt
+            key = frame.key
+            pc = frame.pc
+            pc = pc + 1 if me.status == ops.COMPLETED else st.code[ix(pc)].on_fail
         elif op == ops.ROUTE:
             instance = route(st, i, row, instance, key)
             pc += 1
         elif op == ops.SETTLE:
-            st.target[instance].in_flight -= 1
+            st.target[ix(instance)].in_flight -= 1
             pc += 1
         elif op == ops.PICK:
-            value = strand[i].client if row.c else strand[i].item
+            value = me.client if row.c else me.item
             instance = choose_shard(int(row.x), value, row.a) * row.b
             pc += 1
         else:
@@ -213,9 +214,9 @@ def run_strand(st, i, now):
                 why = FULL if then == NO_STRAND else SLICE
                 break
             pc = then
-    strand[i].pc = pc
-    strand[i].instance = instance
-    strand[i].key = key
+    me.pc = pc
+    me.instance = instance
+    me.key = key
     return why
 
 
@@ -231,7 +232,7 @@ def route(st, i, row, instance, key):
     """Let a balancer choose; return the target's row."""
     b = row.a + (instance if row.b else 0)
     t = choose_target(
-        st.balancer[b].policy,
+        st.balancer[ix(b)].policy,
         st.balancer,
         st.target,
         b,
@@ -239,8 +240,9 @@ def route(st, i, row, instance, key):
         key,
         st.strand[i].client,
     )
-    st.target[t].in_flight += 1
-    st.target[t].routed += 1
+    target = st.target[ix(t)]
+    target.in_flight += 1
+    target.routed += 1
     return t
 
 
@@ -321,19 +323,18 @@ def spawn(st, i, row, instance, key, now):
 
 def resume(st, i, now):
     """Finish the operation that strand i was blocked in."""
-    strand = st.strand
-    if strand[i].pc == THINKING:
+    me = st.strand[ix(i)]
+    if me.pc == THINKING:
         start_user(st, i, now)
         return
-    row = st.code[strand[i].pc]
-    op = row.op
-    if op == ops.SERVE or op == ops.TRANSFER:
-        finish_service(st, row.a + strand[i].instance, now)
-        strand[i].pc += 1
-    elif op == ops.RETRY:
-        strand[i].pc = row.b
+    row = st.code[ix(me.pc)]
+    if row.op == ops.SERVE or row.op == ops.TRANSFER:
+        finish_service(st, row.a + me.instance, now)
+        me.pc += 1
+    elif row.op == ops.RETRY:
+        me.pc = row.b
     else:
-        strand[i].pc += 1
+        me.pc += 1
 
 
 def happen(st, what, serial, now):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scalesim.engines.compiled.heap import CLASS_SHIFT, push
+from scalesim.engines.compiled.heap import CLASS_SHIFT, ix, push
 from scalesim.engines.compiled.stations import RESUME
 from scalesim.engines.compiled.strands import draw, free_strand, new_strand
 from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
@@ -54,11 +54,10 @@ def schedule_arrival(st, now):
 
 def begin(st, i, key, now):
     """Begin a request in strand i: what it asks for, about which key, from which client."""
-    clock = st.clock
-    strand = st.strand
-    seed = clock[0].seed
-    number = clock[0].next_request
-    clock[0].next_request = number + 1
+    clock = st.clock[0]
+    seed = clock.seed
+    number = clock.next_request
+    clock.next_request = number + 1
     e = -1
     item = -1
     client = -1
@@ -69,30 +68,29 @@ def begin(st, i, key, now):
     if e < 0:
         e = 0
         if len(st.endpoint) > 1:
-            e = draw_endpoint(st.endpoint, u01(seed, key, clock[0].endpoint_site, 0))
+            e = draw_endpoint(st.endpoint, u01(seed, key, clock.endpoint_site, 0))
     if item < 0:
-        item = draw_popularity(
-            st.popularity, st.cumulated, st.guide, 0, seed, key, clock[0].key_site
-        )
+        item = draw_popularity(st.popularity, st.cumulated, st.guide, 0, seed, key, clock.key_site)
     if client < 0:
         client = draw_popularity(
-            st.popularity, st.cumulated, st.guide, 1, seed, key, clock[0].client_site
+            st.popularity, st.cumulated, st.guide, 1, seed, key, clock.client_site
         )
-    strand[i].pc = st.endpoint[e].start
-    strand[i].instance = 0
-    strand[i].attempt = 0
-    strand[i].status = COMPLETED
-    strand[i].key = key
-    strand[i].item = item
-    strand[i].client = client
-    strand[i].endpoint = e
-    strand[i].started = now
-    strand[i].request = number
-    clock[0].in_flight += 1
-    st.arrived[e] += 1
+    me = st.strand[ix(i)]
+    me.pc = st.endpoint[ix(e)].start
+    me.instance = 0
+    me.attempt = 0
+    me.status = COMPLETED
+    me.key = key
+    me.item = item
+    me.client = client
+    me.endpoint = e
+    me.started = now
+    me.request = number
+    clock.in_flight += 1
+    st.arrived[ix(e)] += 1
     if number < len(st.requests):
-        st.requests[number, 0] = now
-        st.requests[number, 2] = e
+        st.requests[ix(number), 0] = now
+        st.requests[ix(number), 2] = e
 
 
 def start_request(st, now):
@@ -124,27 +122,26 @@ def start_user(st, i, now):
 
 def end_request(st, i, now):
     """End a request: record it, then free its strand or let the user think."""
-    strand = st.strand
-    clock = st.clock
-    e = strand[i].endpoint
-    outcome = strand[i].status
-    latency = now - strand[i].started
-    clock[0].in_flight -= 1
-    st.flow[e, outcome].count += 1
-    st.flow[e, outcome].latency += latency
-    st.flow[e, outcome].squared += latency * latency
-    if latency > st.flow[e, outcome].longest:
-        st.flow[e, outcome].longest = latency
-    place = bucket(latency)
-    st.latency_histogram[e, outcome, place] += 1
+    me = st.strand[ix(i)]
+    clock = st.clock[0]
+    outcome = me.status
+    latency = now - me.started
+    clock.in_flight -= 1
+    flow = st.flow[ix(me.endpoint), ix(outcome)]
+    flow.count += 1
+    flow.latency += latency
+    flow.squared += latency * latency
+    flow.longest = max(flow.longest, latency)
+    place = ix(bucket(latency))
+    st.latency_histogram[ix(me.endpoint), ix(outcome), place] += 1
     if outcome == COMPLETED:
-        st.completed_histogram[clock[0].bucket, place] += 1
-    number = strand[i].request
+        st.completed_histogram[ix(clock.bucket), place] += 1
+    number = me.request
     if number < len(st.requests):
-        st.requests[number, 1] = now
-        st.requests[number, 3] = outcome
+        st.requests[ix(number), 1] = now
+        st.requests[ix(number), 3] = outcome
     if st.source[0].kind == CLOSED:
-        strand[i].pc = THINKING
+        me.pc = THINKING
         think(st, i, now)
     else:
         free_strand(st, i)

@@ -6,7 +6,7 @@ utilization and queue depth are averages over time, not of samples.
 
 from __future__ import annotations
 
-from scalesim.engines.compiled.heap import push
+from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.strands import make_ready
 from scalesim.kernels.draws import bucket
 from scalesim.ops import DEPARTURE, ROUNDING
@@ -26,112 +26,114 @@ RESUME, SHARED_DONE, TIMEOUT = 0, 1, 2
 """Kinds of event; ``what`` is index * 4 + kind."""
 
 
-def advance_areas(station, s, now):
-    """Bring the areas of station s up to `now`."""
-    elapsed = now - station[s].since
-    station[s].busy_area += station[s].busy * elapsed
-    station[s].depth_area += station[s].depth * elapsed
-    station[s].since = now
+def advance_areas(here, now):
+    """Bring the areas of station row `here` up to `now`."""
+    elapsed = now - here.since
+    here.busy_area += here.busy * elapsed
+    here.depth_area += here.depth * elapsed
+    here.since = now
 
 
 def record_wait(st, s, wait):
     """Count a grant after `wait` seconds."""
-    st.station[s].granted += 1
+    here = st.station[ix(s)]
+    here.granted += 1
     if wait > 0.0:
-        st.station[s].waited += wait
-        st.wait_histogram[s, bucket(wait)] += 1
+        here.waited += wait
+        st.wait_histogram[ix(s), ix(bucket(wait))] += 1
 
 
-def enqueue(st, s, i, now):
-    """Put strand i last in the waiting line of station s; False if the line is full."""
-    station = st.station
-    if station[s].queue_limit >= 0 and station[s].depth >= station[s].queue_limit:
-        station[s].rejected += 1
+def enqueue(st, here, i, now):
+    """Put strand i last in the waiting line of station row `here`; False if the line is full."""
+    if here.queue_limit >= 0 and here.depth >= here.queue_limit:
+        here.rejected += 1
         return False
-    advance_areas(station, s, now)
-    station[s].depth += 1
-    if station[s].depth > station[s].deepest:
-        station[s].deepest = station[s].depth
-    st.strand[i].since = now
-    st.strand[i].next = -1
-    tail = station[s].tail
+    advance_areas(here, now)
+    here.depth += 1
+    here.deepest = max(here.deepest, here.depth)
+    me = st.strand[ix(i)]
+    me.since = now
+    me.next = -1
+    tail = here.tail
     if tail >= 0:
-        st.strand[tail].next = i
+        st.strand[ix(tail)].next = i
     else:
-        station[s].head = i
-    station[s].tail = i
+        here.head = i
+    here.tail = i
     return True
 
 
 def dequeue(st, s, now):
     """Take the first strand out of the waiting line of station s and grant it the slot."""
-    station = st.station
-    i = station[s].head
-    station[s].head = st.strand[i].next
-    if station[s].head < 0:
-        station[s].tail = -1
-    station[s].depth -= 1
-    record_wait(st, s, now - st.strand[i].since)
+    here = st.station[ix(s)]
+    i = here.head
+    first = st.strand[ix(i)]
+    here.head = first.next
+    if first.next < 0:
+        here.tail = -1
+    here.depth -= 1
+    record_wait(st, s, now - first.since)
     return i
 
 
 def acquire(st, s, i, now):
     """Return 1 if granted at once, 0 if waiting, -1 if rejected."""
-    station = st.station
-    station[s].arrived += 1
-    if station[s].busy < station[s].slots:
-        advance_areas(station, s, now)
-        station[s].busy += 1
-        station[s].granted += 1
+    here = st.station[ix(s)]
+    here.arrived += 1
+    if here.busy < here.slots:
+        advance_areas(here, now)
+        here.busy += 1
+        here.granted += 1
         return 1
-    if enqueue(st, s, i, now):
+    if enqueue(st, here, i, now):
         return 0
     return -1
 
 
 def release(st, s, now):
     """Give a slot back; the first in line becomes ready, past its ACQUIRE."""
-    station = st.station
-    advance_areas(station, s, now)
-    station[s].served += 1
-    if station[s].head >= 0:
+    here = st.station[ix(s)]
+    advance_areas(here, now)
+    here.served += 1
+    if here.head >= 0:
         i = dequeue(st, s, now)
-        st.strand[i].pc += 1
+        st.strand[ix(i)].pc += 1
         make_ready(st, i)
     else:
-        station[s].busy -= 1
+        here.busy -= 1
 
 
 def finish_service(st, s, now):
     """End a service; the first in line starts at once."""
-    station = st.station
-    advance_areas(station, s, now)
-    station[s].served += 1
-    if station[s].head >= 0:
+    here = st.station[ix(s)]
+    advance_areas(here, now)
+    here.served += 1
+    if here.head >= 0:
         i = dequeue(st, s, now)
-        push(st, now + st.strand[i].service, DEPARTURE, i * 4 + RESUME, 0)
+        push(st, now + st.strand[ix(i)].service, DEPARTURE, i * 4 + RESUME, 0)
     else:
-        station[s].busy -= 1
+        here.busy -= 1
 
 
 def reserve(st, s, amount, now):
     """Take an amount; False if it does not fit."""
-    station = st.station
-    station[s].arrived += 1
-    if station[s].busy + amount > station[s].slots:
-        station[s].rejected += 1
+    here = st.station[ix(s)]
+    here.arrived += 1
+    if here.busy + amount > here.slots:
+        here.rejected += 1
         return False
-    advance_areas(station, s, now)
-    station[s].busy += amount
-    station[s].granted += 1
+    advance_areas(here, now)
+    here.busy += amount
+    here.granted += 1
     return True
 
 
 def unreserve(st, s, amount, now):
     """Give an amount back."""
-    advance_areas(st.station, s, now)
-    st.station[s].busy -= amount
-    st.station[s].served += 1
+    here = st.station[ix(s)]
+    advance_areas(here, now)
+    here.busy -= amount
+    here.served += 1
 
 
 # Processor sharing. `virtual` is the work each strand has got since the station was last idle; a
@@ -139,35 +141,26 @@ def unreserve(st, s, amount, now):
 # and order of arrival, linked through `left` and `right`; `head` is its root.
 
 
-def sharing_rate(station, s):
+def sharing_rate(here):
     """Return the progress of each strand, in cores."""
-    n = station[s].busy + station[s].depth
-    if n <= station[s].slots:
+    n = here.busy + here.depth
+    if n <= here.slots:
         return 1.0
-    return station[s].slots / n
+    return here.slots / n
 
 
-def advance_sharing(station, s, now):
-    """Bring virtual time and areas up to `now`."""
-    station[s].virtual += (now - station[s].touched) * sharing_rate(station, s)
-    station[s].touched = now
-    advance_areas(station, s, now)
-
-
-def set_sharing(station, s, n):
+def set_sharing(here, n):
     """Set how many strands share: `busy` of them could have a core each, `depth` could not."""
-    slots = station[s].slots
-    station[s].busy = min(n, slots)
-    station[s].depth = n - station[s].busy
-    if station[s].depth > station[s].deepest:
-        station[s].deepest = station[s].depth
+    here.busy = min(n, here.slots)
+    here.depth = n - here.busy
+    here.deepest = max(here.deepest, here.depth)
 
 
 def before(strand, i, j):
     """Whether strand i leaves before strand j."""
-    return strand[i].mark < strand[j].mark or (
-        strand[i].mark == strand[j].mark and strand[i].waiting < strand[j].waiting
-    )
+    one = strand[ix(i)]
+    other = strand[ix(j)]
+    return one.mark < other.mark or (one.mark == other.mark and one.waiting < other.waiting)
 
 
 def merge(strand, a, b):
@@ -180,62 +173,65 @@ def merge(strand, a, b):
         a, b = b, a
     root = a
     while True:
-        rest = strand[a].right
-        strand[a].right = strand[a].left
+        top = strand[ix(a)]
+        rest = top.right
+        top.right = top.left
         if rest < 0:
-            strand[a].left = b
+            top.left = b
             return root
         if before(strand, b, rest):
             rest, b = b, rest
-        strand[a].left = rest
+        top.left = rest
         a = rest
 
 
 def schedule_sharing(st, s, now):
     """Schedule the departure of the strand that will leave first."""
-    station = st.station
-    station[s].generation += 1
-    left = st.strand[station[s].head].mark - station[s].virtual
-    delay = max(left, 0.0) / sharing_rate(station, s)
-    push(st, now + delay, DEPARTURE, s * 4 + SHARED_DONE, station[s].generation)
+    here = st.station[ix(s)]
+    here.generation += 1
+    left = st.strand[ix(here.head)].mark - here.virtual
+    delay = max(left, 0.0) / sharing_rate(here)
+    push(st, now + delay, DEPARTURE, s * 4 + SHARED_DONE, here.generation)
 
 
 def share(st, s, i, demand, now):
     """Let strand i join the sharing of station s."""
-    station = st.station
-    strand = st.strand
-    advance_sharing(station, s, now)
-    station[s].arrived += 1
-    rate = sharing_rate(station, s)
-    set_sharing(station, s, station[s].busy + station[s].depth + 1)
-    strand[i].since = now
-    strand[i].service = demand
-    strand[i].mark = station[s].virtual + demand
+    here = st.station[ix(s)]
+    me = st.strand[ix(i)]
+    rate = sharing_rate(here)
+    here.virtual += (now - here.touched) * rate
+    here.touched = now
+    advance_areas(here, now)
+    here.arrived += 1
+    set_sharing(here, here.busy + here.depth + 1)
+    me.since = now
+    me.service = demand
+    me.mark = here.virtual + demand
     st.clock[0].serial += 1
-    strand[i].waiting = st.clock[0].serial
-    strand[i].left = -1
-    strand[i].right = -1
-    station[s].head = merge(strand, station[s].head, i)
-    if station[s].head == i or sharing_rate(station, s) != rate:
+    me.waiting = st.clock[0].serial
+    me.left = -1
+    me.right = -1
+    here.head = merge(st.strand, here.head, i)
+    if here.head == i or sharing_rate(here) != rate:
         schedule_sharing(st, s, now)
 
 
 def finish_share(st, s, now):
     """Let the first strand leave the sharing of station s; return it."""
-    station = st.station
-    strand = st.strand
-    i = station[s].head
-    advance_areas(station, s, now)
-    station[s].virtual = strand[i].mark
-    station[s].touched = now
-    station[s].head = merge(strand, strand[i].left, strand[i].right)
-    strand[i].waiting = 0
-    set_sharing(station, s, station[s].busy + station[s].depth - 1)
-    station[s].served += 1
-    wait = now - strand[i].since - strand[i].service
+    here = st.station[ix(s)]
+    i = here.head
+    me = st.strand[ix(i)]
+    advance_areas(here, now)
+    here.virtual = me.mark
+    here.touched = now
+    here.head = merge(st.strand, me.left, me.right)
+    me.waiting = 0
+    set_sharing(here, here.busy + here.depth - 1)
+    here.served += 1
+    wait = now - me.since - me.service
     record_wait(st, s, wait if wait > now * ROUNDING else 0.0)
-    if station[s].head >= 0:
+    if here.head >= 0:
         schedule_sharing(st, s, now)
     else:
-        station[s].virtual = 0.0
+        here.virtual = 0.0
     return i

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scalesim.engines.compiled.heap import ix
 from scalesim.kernels.sampling import sample
 from scalesim.ops import COMPLETED
 
@@ -18,73 +19,80 @@ __all__ = [
 
 def draw(st, which, key, site):
     """Return a draw from sampler `which`."""
-    return sample(st.sampler[which], st.values, st.edge, st.height, st.clock[0].seed, key, site)
+    row = st.sampler[ix(which)]
+    return sample(row, st.values, st.edge, st.height, st.clock[0].seed, key, site)
 
 
 def make_ready(st, i):
     """Append strand i to the ready list."""
-    st.strand[i].next = -1
-    tail = st.clock[0].ready_tail
-    if tail >= 0:
-        st.strand[tail].next = i
+    clock = st.clock[0]
+    st.strand[ix(i)].next = -1
+    if clock.ready_tail >= 0:
+        st.strand[ix(clock.ready_tail)].next = i
     else:
-        st.clock[0].ready_head = i
-    st.clock[0].ready_tail = i
+        clock.ready_head = i
+    clock.ready_tail = i
 
 
 def take_ready(st):
     """Take the first strand off the ready list."""
-    i = st.clock[0].ready_head
-    st.clock[0].ready_head = st.strand[i].next
-    if st.strand[i].next < 0:
-        st.clock[0].ready_tail = -1
+    clock = st.clock[0]
+    i = clock.ready_head
+    clock.ready_head = st.strand[ix(i)].next
+    if clock.ready_head < 0:
+        clock.ready_tail = -1
     return i
 
 
 def put_back(st, i):
     """Put strand i at the front of the ready list."""
-    st.strand[i].next = st.clock[0].ready_head
-    st.clock[0].ready_head = i
-    if st.strand[i].next < 0:
-        st.clock[0].ready_tail = i
+    clock = st.clock[0]
+    st.strand[ix(i)].next = clock.ready_head
+    if clock.ready_head < 0:
+        clock.ready_tail = i
+    clock.ready_head = i
 
 
 def new_strand(st, now):
     """Take a strand off the free list, which must not be empty."""
-    strand = st.strand
-    i = st.clock[0].free
-    st.clock[0].free = strand[i].next
-    st.clock[0].strands += 1
-    strand[i].level = 0
-    strand[i].attempt = 0
-    strand[i].status = COMPLETED
-    strand[i].started = now
-    strand[i].parent = -1
-    strand[i].reply = 0
-    strand[i].waiting = 0
-    strand[i].branches = 0
-    strand[i].joining = 0
-    strand[i].joined = COMPLETED
-    strand[i].request = -1
+    clock = st.clock[0]
+    i = clock.free
+    me = st.strand[ix(i)]
+    clock.free = me.next
+    clock.strands += 1
+    me.level = 0
+    me.attempt = 0
+    me.status = COMPLETED
+    me.started = now
+    me.parent = -1
+    me.reply = 0
+    me.waiting = 0
+    me.branches = 0
+    me.joining = 0
+    me.joined = COMPLETED
+    me.request = -1
     return i
 
 
 def new_child(st, parent, program, instance, key, now):
     """Make a strand on behalf of `parent`'s request."""
-    strand = st.strand
     i = new_strand(st, now)
-    strand[i].pc = program
-    strand[i].instance = instance
-    strand[i].key = key
-    strand[i].item = strand[parent].item
-    strand[i].client = strand[parent].client
-    strand[i].endpoint = strand[parent].endpoint
+    me = st.strand[ix(i)]
+    other = st.strand[ix(parent)]
+    me.pc = program
+    me.instance = instance
+    me.key = key
+    me.item = other.item
+    me.client = other.client
+    me.endpoint = other.endpoint
     return i
 
 
 def free_strand(st, i):
     """Give strand i back."""
-    st.strand[i].waiting = 0
-    st.strand[i].next = st.clock[0].free
-    st.clock[0].free = i
-    st.clock[0].strands -= 1
+    clock = st.clock[0]
+    me = st.strand[ix(i)]
+    me.waiting = 0
+    me.next = clock.free
+    clock.free = i
+    clock.strands -= 1
