@@ -52,13 +52,13 @@ def draw_endpoint(endpoint, u):
     return e
 
 
-def draw_popularity(popularity, cumulated, guide, which, seed, key, site):
+def draw_popularity(popularity, cumulated, guide, which, key, site):
     """Return a key (which = 0) or client (which = 1), or -1 if the plan does not use it."""
     kind = popularity[which].kind
     if kind == 0:
         return -1
     count = popularity[which].count
-    u = u01(seed, key, site, 0)
+    u = u01(key, site, 0)
     if kind == 1:
         return int(u * count)
     return guided_index(cumulated, guide, popularity[which].first, count, u)

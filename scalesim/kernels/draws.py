@@ -1,17 +1,18 @@
-"""Keyed, counter-based random draws: ``u01(seed, key, site, k)``.
+"""Keyed, counter-based random draws: ``u01(key, site, k)``.
 
-There is no generator state anywhere. A draw is a function of the trial's seed, the key of the
-strand (a request, an attempt, a branch), the *site* (a hash of what is drawn and for which
-component) and a draw number. So results don't depend on the order of events or on threads, changing
-one component leaves every other component's draws alone, and two models compared under one seed
-meet the same luck (common random numbers).
+There is no generator state anywhere. A draw is a function of the key of the strand (a request, an
+attempt, a branch; made of the trial's seed and the request's number), the *site* (a hash of what is
+drawn and for which component) and a draw number. So results don't depend on the order of events or
+on threads, changing one component leaves every other component's draws alone, and two models
+compared under one seed meet the same luck (common random numbers).
 
 The mixing function is the finalizer of SplitMix64 (Steele, Lea & Flood, "Fast splittable
-pseudorandom number generators", OOPSLA 2014, with Stafford's constants, variant 13), applied twice.
+pseudorandom number generators", OOPSLA 2014, with Stafford's constants, variant 13), applied once
+to make the key and once more for each draw.
 
 All integers are unsigned 64-bit. In Python they are plain ints, masked; the compiled engine
-replaces the functions marked *primitive* by machine-word twins and everything above them is
-the same source (``tests/kernels/test_draws.py`` compares them).
+replaces the functions marked *primitive* by machine-word twins and everything above them is the
+same source (``tests/kernels/test_draws.py`` compares them).
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ __all__ = [
     "child_key",
     "fraction",
     "hash_below",
-    "key_of",
     "layer",
     "mix",
     "rebits",
+    "root_key",
     "site_hash",
     "u01",
 ]
@@ -51,9 +52,9 @@ def mix(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def bits(seed: int, key: int, site: int, k: int) -> int:
+def bits(key: int, site: int, k: int) -> int:
     """Return 64 random bits for draw `k` of `site` in the strand `key` (primitive)."""
-    return mix((mix((key + seed) & MASK) + site + k * GOLDEN) & MASK)
+    return mix((key + site + k * GOLDEN) & MASK)
 
 
 def rebits(word: int) -> int:
@@ -101,14 +102,14 @@ def bucket(value: float) -> int:
     return min(max(index, 0), BUCKETS - 1)
 
 
-def key_of(number: int) -> int:
-    """Return the key of request or user `number` (primitive)."""
-    return number
+def root_key(seed: int, number: int) -> int:
+    """Return the key of request or user `number` in the trial of `seed` (primitive)."""
+    return mix((number + seed) & MASK)
 
 
-def u01(seed: int, key: int, site: int, k: int) -> float:
+def u01(key: int, site: int, k: int) -> float:
     """Return a uniform float in [0, 1) for draw `k` of `site` in the strand `key`."""
-    return fraction(bits(seed, key, site, k))
+    return fraction(bits(key, site, k))
 
 
 def site_hash(*parts: str | int) -> int:

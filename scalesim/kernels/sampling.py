@@ -146,14 +146,14 @@ def backoff_delay(rule, attempt):
     return min(delay, rule.cap)
 
 
-def sample(row, values, edge, height, seed, key, site):
+def sample(row, values, edge, height, key, site):
     """Return one draw from the distribution in `row`, at `site` of the strand `key`."""
     kind = row.kind
     if kind == CONSTANT:
         return row.a
     if kind == EXPONENTIAL:
-        return row.a * standard_exponential(edge, height, bits(seed, key, site, 0))
-    u = u01(seed, key, site, 0)
+        return row.a * standard_exponential(edge, height, bits(key, site, 0))
+    u = u01(key, site, 0)
     if kind == UNIFORM:
         return row.a + (row.b - row.a) * u
     if kind == LOGNORMAL:
@@ -161,14 +161,14 @@ def sample(row, values, edge, height, seed, key, site):
     if kind == ERLANG:
         total = -math.log(1.0 - u)
         for k in range(1, row.count):
-            total -= math.log(1.0 - u01(seed, key, site, k))
+            total -= math.log(1.0 - u01(key, site, k))
         return row.a * total
     if kind == HYPEREXPONENTIAL:
         i = 0
         while i < row.count - 1 and u >= values[row.first + i]:
             i += 1
         mean = row.c * values[row.first + row.count + i]
-        return mean * standard_exponential(edge, height, bits(seed, key, site, 1))
+        return mean * standard_exponential(edge, height, bits(key, site, 1))
     if kind == PARETO:
         return row.a * (1.0 - u) ** (-1.0 / row.b)
     if kind == WEIBULL:

@@ -2,7 +2,7 @@
 
 Entries of one cache are rows ``first .. first + capacity - 1`` of the `entry` table, in a list from
 ``head`` (newest) to ``tail`` by ``newer``/``older`` (-1 ends it). A policy has two functions:
-``touched(cache, entry, c, e)`` after a hit on entry e, and ``victim(cache, entry, c, seed, key) ->
+``touched(cache, entry, c, e)`` after a hit on entry e, and ``victim(cache, entry, c, key) ->
 e``. New entries always enter at the head.
 """
 
@@ -86,14 +86,14 @@ def move_to_head(cache, entry, c, e):
     return 0
 
 
-def oldest(cache, entry, c, seed, key):
+def oldest(cache, entry, c, key):
     """Return the entry at the tail."""
     return cache[c].tail
 
 
-def any_entry(cache, entry, c, seed, key):
+def any_entry(cache, entry, c, key):
     """Return any entry, each equally likely."""
-    return cache[c].first + int(u01(seed, key, cache[c].site, 0) * cache[c].capacity)
+    return cache[c].first + int(u01(key, cache[c].site, 0) * cache[c].capacity)
 
 
 @EVICTION.add("lru")

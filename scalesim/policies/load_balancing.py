@@ -1,6 +1,6 @@
 """Load balancing: which target gets the next request.
 
-A policy's function has the signature ``choose(balancer, target, b, seed, key, client) -> t``:
+A policy's function has the signature ``choose(balancer, target, b, key, client) -> t``:
 `balancer` and `target` are tables; row b of the former has ``first``, ``count``, ``cursor``,
 ``choices``, ``site`` and ``equal`` (all weights are); rows ``first`` .. ``first + count - 1`` of
 the latter have ``weight``, ``in_flight`` and ``current``. It returns a row of `target` and may move
@@ -48,7 +48,7 @@ def balancing_code(policy: BalancingPolicy) -> int:
     return list(BALANCING.members).index(policy.type_name)
 
 
-def round_robin(balancer, target, b, seed, key, client):
+def round_robin(balancer, target, b, key, client):
     """Smooth weighted round robin, as nginx does it: the heaviest lag gets the turn.
 
     With equal weights that is one after another, which needs no search.
@@ -69,7 +69,7 @@ def round_robin(balancer, target, b, seed, key, client):
     return best
 
 
-def least_connections(balancer, target, b, seed, key, client):
+def least_connections(balancer, target, b, key, client):
     """Fewest requests in flight for its weight; ties go round robin from the cursor."""
     first = balancer[b].first
     count = balancer[b].count
@@ -83,14 +83,14 @@ def least_connections(balancer, target, b, seed, key, client):
     return best
 
 
-def random(balancer, target, b, seed, key, client):
+def random(balancer, target, b, key, client):
     """Independent choice in proportion to the weights."""
     first = balancer[b].first
     last = first + balancer[b].count - 1
     total = 0.0
     for t in range(first, last + 1):
         total += target[t].weight
-    left = u01(seed, key, balancer[b].site, 0) * total
+    left = u01(key, balancer[b].site, 0) * total
     for t in range(first, last):
         left -= target[t].weight
         if left < 0.0:
@@ -98,18 +98,18 @@ def random(balancer, target, b, seed, key, client):
     return last
 
 
-def ip_hash(balancer, target, b, seed, key, client):
+def ip_hash(balancer, target, b, key, client):
     """Return the target that the client's network always meets (weights are ignored)."""
     return balancer[b].first + hash_below(client, balancer[b].count)
 
 
-def power_of_two(balancer, target, b, seed, key, client):
+def power_of_two(balancer, target, b, key, client):
     """Draw `choices` targets with replacement and take the one with fewest requests in flight."""
     first = balancer[b].first
     count = balancer[b].count
-    best = first + int(u01(seed, key, balancer[b].site, 0) * count)
+    best = first + int(u01(key, balancer[b].site, 0) * count)
     for k in range(1, balancer[b].choices):
-        t = first + int(u01(seed, key, balancer[b].site, k) * count)
+        t = first + int(u01(key, balancer[b].site, k) * count)
         if target[t].in_flight * target[best].weight < target[best].in_flight * target[t].weight:
             best = t
     return best

@@ -38,7 +38,7 @@ def fill(st, c, item, key, now):
             e = cache[c].first + cache[c].used
             cache[c].used += 1
         else:
-            e = choose_victim(cache[c].eviction, cache, entry, c, st.clock[0].seed, key)
+            e = choose_victim(cache[c].eviction, cache, entry, c, key)
             unlink(cache, entry, c, e)
             st.place[cache[c].first_key + entry[e].key] = -1
             cache[c].evictions += 1

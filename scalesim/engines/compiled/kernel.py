@@ -54,8 +54,8 @@ def _mix(z):
     return z ^ (z >> _S31)
 
 
-def _bits(seed, key, site, k):
-    return _mix(_mix(key + seed) + site + _U(k) * _GOLDEN)
+def _bits(key, site, k):
+    return _mix(key + site + _U(k) * _GOLDEN)
 
 
 def _rebits(word):
@@ -76,8 +76,8 @@ def _child_key(key, tag, number):
     return _mix((key ^ tag) + _U(number + 1) * _GOLDEN)
 
 
-def _key_of(number):
-    return _U(number)
+def _root_key(seed, number):
+    return _mix(_U(number) + seed)
 
 
 def _hash_below(value, count):
@@ -98,7 +98,7 @@ _TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     draws.layer: _layer,
     draws.fraction: _fraction,
     draws.child_key: _child_key,
-    draws.key_of: _key_of,
+    draws.root_key: _root_key,
     draws.hash_below: _hash_below,
     draws.bucket: _bucket,
 }

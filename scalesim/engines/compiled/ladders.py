@@ -32,9 +32,9 @@ _touched = eviction_functions("touched")
 _victim = eviction_functions("victim")
 _sharding = sharding_functions()
 
-choose_target = _ladder("choose_target", "balancer, target, b, seed, key, client", _balancing)
+choose_target = _ladder("choose_target", "balancer, target, b, key, client", _balancing)
 touch = _ladder("touch", "cache, entry, c, e", _touched)
-choose_victim = _ladder("choose_victim", "cache, entry, c, seed, key", _victim)
+choose_victim = _ladder("choose_victim", "cache, entry, c, key", _victim)
 choose_shard = _ladder("choose_shard", "value, shards", _sharding)
 
 LADDERS = (choose_target, touch, choose_victim, choose_shard)

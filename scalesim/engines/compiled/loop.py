@@ -92,9 +92,9 @@ def retry(st, i, row, key, now):
     strand[i].status = ops.COMPLETED
     delay = backoff_delay(rule, attempt)
     if rule.jitter == 1:
-        delay *= u01(st.clock[0].seed, key, row.site, attempt)
+        delay *= u01(key, row.site, attempt)
     elif rule.jitter == 2:
-        delay *= 0.5 + 0.5 * u01(st.clock[0].seed, key, row.site, attempt)
+        delay *= 0.5 + 0.5 * u01(key, row.site, attempt)
     if delay > 0.0:
         push(st, now + delay, ops.TIMER, i * 4 + RESUME, 0)
         return BLOCKED
@@ -136,10 +136,31 @@ def run_strand(st, i, now):
     while True:
         row = st.code[ix(pc)]
         op = row.op
-        if ops.SERVE <= op <= ops.TRANSFER:
-            # The four operations that take a drawn time, in one place: the sampler is long, and one
-            # copy of it keeps the kernel within the processor's instruction cache.
-            time = drawn_time(st, i, row, key)
+        if op == ops.ACQUIRE or ops.SERVE <= op <= ops.TRANSFER:
+            granted = 1
+            if op == ops.ACQUIRE:
+                granted = acquire(st, row.a + instance, i, now)
+                if granted < 0:
+                    me.status = ops.REJECTED
+                    pc = row.on_fail
+                    continue
+                pc += 1
+                row = st.code[ix(pc)]
+                op = row.op
+                if op < ops.SERVE or op > ops.TRANSFER:
+                    if granted == 0:
+                        break
+                    continue
+            # What takes a drawn time, in one place: the sampler is long, and one copy of it keeps
+            # the kernel within the processor's instruction cache. A strand that waits for a slot
+            # draws the time of what comes after at once: draws are keyed, so when does not matter,
+            # and it is at hand when the slot is granted.
+            time = me.service if me.drawn else drawn_time(st, i, row, key)
+            if granted == 0:
+                me.service = time
+                me.drawn = 1
+                break
+            me.drawn = 0
             s = row.a + instance
             if op == ops.SHARE:
                 share(st, s, i, time, now)
@@ -158,15 +179,6 @@ def run_strand(st, i, now):
                 break
             me.status = ops.REJECTED
             pc = row.on_fail
-        elif op == ops.ACQUIRE:
-            granted = acquire(st, row.a + instance, i, now)
-            if granted == 0:
-                break
-            if granted > 0:
-                pc += 1
-            else:
-                me.status = ops.REJECTED
-                pc = row.on_fail
         elif op == ops.RELEASE:
             release(st, row.a + instance, now)
             pc += 1
@@ -236,7 +248,6 @@ def route(st, i, row, instance, key):
         st.balancer,
         st.target,
         b,
-        st.clock[0].seed,
         key,
         st.strand[i].client,
     )
@@ -255,7 +266,7 @@ def other_operation(st, i, row, pc, instance, key, now):
     op = row.op
     then = pc + 1
     if op == ops.CHANCE:
-        if u01(st.clock[0].seed, key, row.site, 0) < row.x:
+        if u01(key, row.site, 0) < row.x:
             st.cache[row.a].hits += 1
         else:
             st.cache[row.a].misses += 1
@@ -363,41 +374,43 @@ def advance(st, limit):
 
     Between calls the state is consistent: it can be grown, kept, or thrown away.
     """
-    clock = st.clock
-    if clock[0].started == 0:
-        clock[0].started = 1
+    clock = st.clock[0]
+    if clock.started == 0:
+        clock.started = 1
         start_source(st)
-    end = st.boundary[clock[0].bucket]
+    end = st.boundary[clock.bucket]
     room = len(st.event) - 8
+    now = clock.now
     for _ in range(limit):
-        if clock[0].size >= room or clock[0].free < 0:
+        if clock.size >= room or clock.free < 0:
             return FULL
         # Ready strands first, in order; then the next event.
-        if clock[0].ready_head >= 0:
+        if clock.ready_head >= 0:
             i = take_ready(st)
         else:
             settle_hole(st)
-            arrival = clock[0].next_at
-            if clock[0].size > 0 and (
-                st.event[0].at < arrival
-                or (st.event[0].at == arrival and st.event[0].order < clock[0].next_order)
+            arrival = clock.next_at
+            first = st.event[0]
+            if clock.size > 0 and (
+                first.at < arrival or (first.at == arrival and first.order < clock.next_order)
             ):
-                at = st.event[0].at
-                if at >= end:
+                if first.at >= end:
                     return BOUNDARY
-                clock[0].hole = 1
-                clock[0].now = at
-                clock[0].events += 1
-                i = happen(st, st.event[0].what, st.event[0].serial, at)
+                now = first.at
+                clock.now = now
+                clock.hole = 1
+                clock.events += 1
+                i = happen(st, first.what, first.serial, now)
                 if i < 0:
                     continue
             else:
                 if arrival >= end:
                     return BOUNDARY
-                clock[0].now = arrival
-                clock[0].events += 1
-                i = start_request(st, arrival)
-        if run_strand(st, i, clock[0].now) == FULL:
+                now = arrival
+                clock.now = now
+                clock.events += 1
+                i = start_request(st, now)
+        if run_strand(st, i, now) == FULL:
             put_back(st, i)
             return FULL
     return SLICE

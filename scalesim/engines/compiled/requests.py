@@ -8,7 +8,7 @@ from scalesim.engines.compiled.heap import CLASS_SHIFT, ix, push
 from scalesim.engines.compiled.stations import RESUME
 from scalesim.engines.compiled.strands import draw, free_strand, new_strand
 from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
-from scalesim.kernels.draws import bits, bucket, child_key, key_of, u01
+from scalesim.kernels.draws import bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import standard_exponential
 from scalesim.ops import ARRIVAL, COMPLETED
 from scalesim.plan.tables import CLOSED, OPEN
@@ -30,32 +30,41 @@ def start_source(st):
             st.strand[i].pc = THINKING
             think(st, i, 0.0)
     else:
+        st.clock[0].next_work = draw_work(st, 0)
         schedule_arrival(st, 0.0)
 
 
+def draw_work(st, number):
+    """Return how many expected arrivals lie before request `number`: exponential, or 1."""
+    if st.source[0].random:
+        word = bits(root_key(st.clock[0].seed, number), st.clock[0].gap_site, 0)
+        return standard_exponential(st.edge, st.height, word)
+    return 1.0
+
+
 def schedule_arrival(st, now):
-    """Schedule the arrival of the next request."""
-    clock = st.clock
-    number = clock[0].next_request
+    """Schedule the arrival of the next request.
+
+    The draw for the one after it is made now, too: it is then at hand at once when it is needed,
+    instead of holding up the comparison of the arrival with the first event.
+    """
+    clock = st.clock[0]
+    number = clock.next_request
     if st.source[0].kind == OPEN:
-        work = 1.0
-        if st.source[0].random:
-            word = bits(clock[0].seed, key_of(number), clock[0].gap_site, 0)
-            work = standard_exponential(st.edge, st.height, word)
-        gap = next_gap(st.source, st.segment, now, work, number)
+        gap = next_gap(st.source, st.segment, now, clock.next_work, number)
+        clock.next_work = draw_work(st, number + 1)
     elif number < len(st.replay_at):
-        gap = max(st.replay_at[number] - now, 0.0)
+        gap = max(st.replay_at[ix(number)] - now, 0.0)
     else:
         gap = math.inf
-    clock[0].next_at = now + gap
-    clock[0].next_order = (ARRIVAL << CLASS_SHIFT) | clock[0].sequence
-    clock[0].sequence += 1
+    clock.next_at = now + gap
+    clock.next_order = (ARRIVAL << CLASS_SHIFT) | clock.sequence
+    clock.sequence += 1
 
 
 def begin(st, i, key, now):
     """Begin a request in strand i: what it asks for, about which key, from which client."""
     clock = st.clock[0]
-    seed = clock.seed
     number = clock.next_request
     clock.next_request = number + 1
     e = -1
@@ -68,13 +77,11 @@ def begin(st, i, key, now):
     if e < 0:
         e = 0
         if len(st.endpoint) > 1:
-            e = draw_endpoint(st.endpoint, u01(seed, key, clock.endpoint_site, 0))
+            e = draw_endpoint(st.endpoint, u01(key, clock.endpoint_site, 0))
     if item < 0:
-        item = draw_popularity(st.popularity, st.cumulated, st.guide, 0, seed, key, clock.key_site)
+        item = draw_popularity(st.popularity, st.cumulated, st.guide, 0, key, clock.key_site)
     if client < 0:
-        client = draw_popularity(
-            st.popularity, st.cumulated, st.guide, 1, seed, key, clock.client_site
-        )
+        client = draw_popularity(st.popularity, st.cumulated, st.guide, 1, key, clock.client_site)
     me = st.strand[ix(i)]
     me.pc = st.endpoint[ix(e)].start
     me.instance = 0
@@ -95,7 +102,7 @@ def begin(st, i, key, now):
 
 def start_request(st, now):
     """Let the next open or recorded request arrive; return its strand."""
-    key = key_of(st.clock[0].next_request)
+    key = root_key(st.clock[0].seed, st.clock[0].next_request)
     i = new_strand(st, now)
     begin(st, i, key, now)
     schedule_arrival(st, now)
@@ -104,7 +111,9 @@ def start_request(st, now):
 
 def user_key(st, i):
     """Return the key of the user's present turn."""
-    return child_key(key_of(st.strand[i].user), st.clock[0].user_tag, st.strand[i].turns)
+    return child_key(
+        root_key(st.clock[0].seed, st.strand[i].user), st.clock[0].user_tag, st.strand[i].turns
+    )
 
 
 def think(st, i, now):

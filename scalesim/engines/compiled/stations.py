@@ -91,14 +91,12 @@ def acquire(st, s, i, now):
 
 
 def release(st, s, now):
-    """Give a slot back; the first in line becomes ready, past its ACQUIRE."""
+    """Give a slot back; the first in line, which is past its ACQUIRE, becomes ready."""
     here = st.station[ix(s)]
     advance_areas(here, now)
     here.served += 1
     if here.head >= 0:
-        i = dequeue(st, s, now)
-        st.strand[ix(i)].pc += 1
-        make_ready(st, i)
+        make_ready(st, dequeue(st, s, now))
     else:
         here.busy -= 1
 

@@ -20,7 +20,7 @@ __all__ = [
 def draw(st, which, key, site):
     """Return a draw from sampler `which`."""
     row = st.sampler[ix(which)]
-    return sample(row, st.values, st.edge, st.height, st.clock[0].seed, key, site)
+    return sample(row, st.values, st.edge, st.height, key, site)
 
 
 def make_ready(st, i):
@@ -69,6 +69,7 @@ def new_strand(st, now):
     me.waiting = 0
     me.branches = 0
     me.joining = 0
+    me.drawn = 0
     me.joined = COMPLETED
     me.request = -1
     return i

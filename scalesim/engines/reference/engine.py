@@ -23,7 +23,7 @@ from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
 from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
 from scalesim.engines.reference.stations import make_station
 from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
-from scalesim.kernels.draws import bits, bucket, child_key, key_of, u01
+from scalesim.kernels.draws import bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
 from scalesim.plan.tables import CLOSED, OPEN
@@ -66,7 +66,7 @@ class Trial:
         self.values = plan.values.tolist()
         self.edge, self.height = (table.tolist() for table in ziggurat_tables())
         self.stations = [make_station(self.env, row) for row in plan.station]
-        self.caches = [CacheModel(row, self.seed) for row in as_objects(plan.cache)]
+        self.caches = [CacheModel(row) for row in as_objects(plan.cache)]
         self.counter = [0] * len(plan.counter_names)
         self.out = empty_arrays(plan, spec)
         self.bucket = 0
@@ -133,7 +133,7 @@ class Trial:
     def draw(self, which: int, key: int, site: int) -> float:
         """Return a draw from sampler `which`."""
         row = self.sampler[which]
-        value: float = sample(row, self.values, self.edge, self.height, self.seed, key, site)
+        value: float = sample(row, self.values, self.edge, self.height, key, site)
         return value
 
     # Requests -----------------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Trial:
             if self.source[0].kind == OPEN:
                 work = 1.0
                 if self.source[0].random:
-                    word = bits(self.seed, key_of(number), GAP_SITE, 0)
+                    word = bits(root_key(self.seed, number), GAP_SITE, 0)
                     work = standard_exponential(self.edge, self.height, word)
                 gap = next_gap(self.source, self.segment, self.env.now, work, number)
             elif number < len(recorded):
@@ -156,7 +156,7 @@ class Trial:
             if gap == math.inf:
                 return
             yield after(self.env, gap, ops.ARRIVAL)
-            strand = self.begin_request(key_of(number))
+            strand = self.begin_request(root_key(self.seed, number))
             self.strands += 1
             self.env.process(self.execute(strand))
 
@@ -165,7 +165,7 @@ class Trial:
         turn = 0
         self.strands += 1
         while True:
-            key = child_key(key_of(user), USER_TAG, turn)
+            key = child_key(root_key(self.seed, user), USER_TAG, turn)
             think = self.draw(self.source[0].think, key, THINK_SITE)
             yield after(self.env, think, ops.ARRIVAL)
             yield from self.execute(self.begin_request(key))
@@ -183,12 +183,12 @@ class Trial:
         if e < 0:
             e = 0
             if len(self.endpoint) > 1:
-                e = draw_endpoint(self.endpoint, u01(self.seed, key, ENDPOINT_SITE, 0))
+                e = draw_endpoint(self.endpoint, u01(key, ENDPOINT_SITE, 0))
         tables = (self.popularity, plan.cumulated, plan.guide)
         if item < 0:
-            item = draw_popularity(*tables, 0, self.seed, key, KEY_SITE)
+            item = draw_popularity(*tables, 0, key, KEY_SITE)
         if client < 0:
-            client = draw_popularity(*tables, 1, self.seed, key, CLIENT_SITE)
+            client = draw_popularity(*tables, 1, key, CLIENT_SITE)
         now = self.env.now
         strand = Strand(Frame(self.endpoint[e].start, 0, key), item, client, e, now)
         strand.request = number

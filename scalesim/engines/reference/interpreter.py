@@ -130,7 +130,7 @@ def returns(trial: Trial, strand: Strand, row: Any) -> Waits:
 def route(trial: Trial, strand: Strand, row: Any) -> Waits:
     b = row.a + (strand.frame.instance if row.b else 0)
     choose = _choose[trial.balancer[b].policy]
-    t = choose(trial.balancer, trial.target, b, trial.seed, strand.frame.key, strand.client)
+    t = choose(trial.balancer, trial.target, b, strand.frame.key, strand.client)
     trial.target[t].in_flight += 1
     trial.target[t].routed += 1
     strand.frame.instance = t
@@ -178,7 +178,7 @@ def drop(trial: Trial, strand: Strand, row: Any) -> Waits:
 
 def chance(trial: Trial, strand: Strand, row: Any) -> Waits:
     cache = trial.caches[row.a].row[0]
-    if u01(trial.seed, strand.frame.key, row.site, 0) < row.x:
+    if u01(strand.frame.key, row.site, 0) < row.x:
         cache.hits += 1
         _next(strand)
     else:
@@ -215,7 +215,7 @@ def retry(trial: Trial, strand: Strand, row: Any) -> Waits:
     strand.status = ops.COMPLETED
     wait = backoff_delay(rule, number)
     if rule.jitter:
-        u = u01(trial.seed, frame.key, row.site, number)
+        u = u01(frame.key, row.site, number)
         wait *= u if rule.jitter == 1 else 0.5 + 0.5 * u
     if wait > 0.0:
         yield after(trial.env, wait, ops.TIMER)

@@ -68,10 +68,9 @@ class Strand:
 class CacheModel:
     """A cache: which keys are where is a dictionary here; the list of entries is the policy's."""
 
-    def __init__(self, row: Any, seed: int) -> None:
+    def __init__(self, row: Any) -> None:
         row.first = 0
         self.row = [row]
-        self.seed = seed
         self.place: dict[int, int] = {}
         self.spare: list[int] = []
         self.entry: list[Any] = []
@@ -102,7 +101,7 @@ class CacheModel:
                 e = len(entry)
                 entry.append(SimpleNamespace(newer=-1, older=-1, key=-1, expires=0.0))
             else:
-                e = self.policy.victim(row, entry, 0, self.seed, key)
+                e = self.policy.victim(row, entry, 0, key)
                 unlink(row, entry, 0, e)
                 del self.place[entry[e].key]
                 row[0].evictions += 1
