@@ -9,6 +9,9 @@ import numpy as np
 from scalesim.engines import base
 from scalesim.engines.base import Progress
 from scalesim.engines.compiled.state import State, grown, new_state
+from scalesim.engines.compiled.strands import FREE
+from scalesim.kernels.draws import BUCKETS
+from scalesim.ops import COMPLETED
 from scalesim.plan import Plan
 from scalesim.recording import CACHE_SERIES, Recording, RunSpec, empty_arrays
 
@@ -42,30 +45,26 @@ class CompiledEngine:
         state = new_state(plan, spec, _SITES)
         out = empty_arrays(plan, spec)
         bucket, reached, stopped = 0, 0.0, False
+        counted = np.zeros(BUCKETS, np.int64)
         while bucket < len(spec.boundaries) and not stopped:
             why = advance(state, SLICE_EVENTS)
             if why == loop.FULL:
                 state = grown(state)
             elif why == loop.BOUNDARY:
                 reached = float(spec.boundaries[bucket])
-                _close_bucket(state, out, bucket, reached)
+                counted = _close_bucket(state, out, bucket, reached, counted)
                 bucket += 1
                 if bucket == spec.warmup_buckets:
                     _forget_warmup(state)
+                    counted = np.zeros_like(counted)
                 state.clock["bucket"] = min(bucket, len(spec.boundaries) - 1)
             if progress is not None and why != loop.FULL:
                 reached = max(reached, float(state.clock["now"][0]))
                 stopped = progress(reached)
         if bucket < len(spec.boundaries):
-            _close_bucket(state, out, bucket, reached)
+            _close_bucket(state, out, bucket, reached, counted)
         clock = state.clock[0]
-        for name in (
-            "latency_histogram",
-            "completed_histogram",
-            "wait_histogram",
-            "tally_histogram",
-            "requests",
-        ):
+        for name in ("latency_histogram", "wait_histogram", "tally_histogram", "requests"):
             out[name] = getattr(state, name)
         arrays: dict[str, Any] = dict(out)
         if not spec.request_limit:
@@ -74,8 +73,8 @@ class CompiledEngine:
             plan=plan,
             spec=spec,
             **arrays,
-            in_flight=int(clock["in_flight"]),
-            strands=int(clock["strands"]),
+            in_flight=int((state.strand["request"] >= 0).sum()),
+            strands=int((state.strand["pc"] != FREE).sum()),
             events=int(clock["events"]),
             ended_at=spec.duration if bucket == len(spec.boundaries) else reached,
         )
@@ -83,8 +82,13 @@ class CompiledEngine:
         return recording
 
 
-def _close_bucket(state: State, out: dict[str, np.ndarray], bucket: int, end: float) -> None:
-    """Move what was counted since the last bucket's end into the series."""
+def _close_bucket(
+    state: State, out: dict[str, np.ndarray], bucket: int, end: float, counted: np.ndarray
+) -> np.ndarray:
+    """Move what was counted since the last bucket's end into the series.
+
+    `counted` is the histogram of completed requests so far; returns it brought up to date.
+    """
     station = state.station
     elapsed = end - station["since"]
     # Unchanged arithmetic: area += level * elapsed, as at every change of the level.
@@ -100,6 +104,9 @@ def _close_bucket(state: State, out: dict[str, np.ndarray], bucket: int, end: fl
     station["deepest"] = station["depth"]
     out["flow"][bucket] = state.flow
     state.flow.fill(0)
+    # The kernel counts latencies once; what a bucket of time added is the difference.
+    completed = state.latency_histogram[:, COMPLETED].sum(axis=0)
+    out["completed_histogram"][bucket] = completed - counted
     for name in CACHE_SERIES.names or ():
         out["cache"][bucket][name] = state.cache[name]
         state.cache[name] = 0
@@ -110,6 +117,7 @@ def _close_bucket(state: State, out: dict[str, np.ndarray], bucket: int, end: fl
     for name in ("arrived", "counter"):
         out[name][bucket] = getattr(state, name)
         getattr(state, name).fill(0)
+    return completed
 
 
 def _forget_warmup(state: State) -> None:

@@ -93,7 +93,6 @@ def begin(st, i, key, now):
     me.endpoint = e
     me.started = now
     me.request = number
-    clock.in_flight += 1
     st.arrived[ix(e)] += 1
     if number < len(st.requests):
         st.requests[ix(number), 0] = now
@@ -132,20 +131,16 @@ def start_user(st, i, now):
 def end_request(st, i, now):
     """End a request: record it, then free its strand or let the user think."""
     me = st.strand[ix(i)]
-    clock = st.clock[0]
     outcome = me.status
     latency = now - me.started
-    clock.in_flight -= 1
     flow = st.flow[ix(me.endpoint), ix(outcome)]
     flow.count += 1
     flow.latency += latency
     flow.squared += latency * latency
     flow.longest = max(flow.longest, latency)
-    place = ix(bucket(latency))
-    st.latency_histogram[ix(me.endpoint), ix(outcome), place] += 1
-    if outcome == COMPLETED:
-        st.completed_histogram[ix(clock.bucket), place] += 1
+    st.latency_histogram[ix(me.endpoint), ix(outcome), ix(bucket(latency))] += 1
     number = me.request
+    me.request = -1
     if number < len(st.requests):
         st.requests[ix(number), 1] = now
         st.requests[ix(number), 3] = outcome

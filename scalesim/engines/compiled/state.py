@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scalesim.engines.compiled.strands import FREE
 from scalesim.kernels.sampling import ziggurat_tables
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
@@ -34,8 +35,6 @@ CLOCK = np.dtype(
         ("free", "i8"),
         ("serial", "i8"),
         ("next_request", "i8"),
-        ("in_flight", "i8"),
-        ("strands", "i8"),
         ("bucket", "i8"),
         ("events", "i8"),
         ("seed", "u8"),
@@ -145,7 +144,6 @@ class State(NamedTuple):
     counter: np.ndarray
     tally: np.ndarray
     latency_histogram: np.ndarray
-    completed_histogram: np.ndarray
     wait_histogram: np.ndarray
     tally_histogram: np.ndarray
     requests: np.ndarray
@@ -205,7 +203,6 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         counter=np.zeros(len(plan.counter_names), np.int64),
         tally=np.zeros(len(plan.tally_names), TALLY_SERIES),
         latency_histogram=arrays["latency_histogram"],
-        completed_histogram=arrays["completed_histogram"],
         wait_histogram=arrays["wait_histogram"],
         tally_histogram=arrays["tally_histogram"],
         requests=arrays["requests"],
@@ -225,6 +222,8 @@ def grown(state: State, strands: int = 0) -> State:
     depth = int(state.clock["depth"][0])
     strand = np.zeros(new, STRAND)
     strand[:old] = state.strand
+    strand["pc"][old:] = FREE
+    strand["request"][old:] = -1
     strand["next"][old:] = np.append(np.arange(old + 1, new), state.clock["free"][0])
     state.clock["free"] = old
     frame = np.zeros(new * depth, FRAME)

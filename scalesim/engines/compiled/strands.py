@@ -7,6 +7,7 @@ from scalesim.kernels.sampling import sample
 from scalesim.ops import COMPLETED
 
 __all__ = [
+    "FREE",
     "draw",
     "free_strand",
     "make_ready",
@@ -15,6 +16,10 @@ __all__ = [
     "put_back",
     "take_ready",
 ]
+
+
+FREE = -2
+"""Program counter of a strand in the free list."""
 
 
 def draw(st, which, key, site):
@@ -59,7 +64,6 @@ def new_strand(st, now):
     i = clock.free
     me = st.strand[ix(i)]
     clock.free = me.next
-    clock.strands += 1
     me.level = 0
     me.attempt = 0
     me.status = COMPLETED
@@ -94,6 +98,6 @@ def free_strand(st, i):
     clock = st.clock[0]
     me = st.strand[ix(i)]
     me.waiting = 0
+    me.pc = FREE
     me.next = clock.free
     clock.free = i
-    clock.strands -= 1
