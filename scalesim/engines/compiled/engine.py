@@ -13,6 +13,7 @@ from scalesim.engines.compiled.strands import FREE
 from scalesim.kernels.draws import BUCKETS
 from scalesim.ops import COMPLETED
 from scalesim.plan import Plan
+from scalesim.plan.tables import SHARED, SLOTS
 from scalesim.recording import CACHE_SERIES, Recording, RunSpec, empty_arrays
 
 __all__ = ["CompiledEngine"]
@@ -96,7 +97,13 @@ def _close_bucket(
     station["depth_area"] += station["depth"] * elapsed
     station["since"] = end
     row = out["station"][bucket]
-    for name in ("arrived", "granted", "rejected", "served", "deepest", "waited"):
+    # Who arrived was granted, rejected, or waits now and did not before.
+    waiting = np.where(station["kind"] == SLOTS, station["depth"], 0.0)
+    waiting += np.where(station["kind"] == SHARED, station["busy"] + station["depth"], 0.0)
+    row["arrived"] = station["granted"] + station["rejected"]
+    row["arrived"] += waiting.astype(np.int64) - station["waiting_before"]
+    station["waiting_before"] = waiting
+    for name in ("granted", "rejected", "served", "deepest", "waited"):
         row[name] = station[name]
         station[name] = 0
     row["busy"], row["depth"] = station["busy_area"], station["depth_area"]

@@ -1,7 +1,9 @@
 """Stations: slots with a waiting line, shared processors, amounts; and their exact areas.
 
-The areas (slot-seconds busy, request-seconds waiting) advance at every change of either, so that
-utilization and queue depth are averages over time, not of samples.
+Levels (busy, depth, ...) are floats, exact as integers up to 2**53, since all that is done with
+them is comparing and multiplying by a time. Arrivals are not counted: who arrived was granted,
+rejected or still waits. The areas (slot-seconds busy, request-seconds waiting) advance at every
+change of either level, so that utilization and queue depth are averages over time, not of samples.
 """
 
 from __future__ import annotations
@@ -79,7 +81,6 @@ def dequeue(st, s, now):
 def acquire(st, s, i, now):
     """Return 1 if granted at once, 0 if waiting, -1 if rejected."""
     here = st.station[ix(s)]
-    here.arrived += 1
     if here.busy < here.slots:
         advance_areas(here, now)
         here.busy += 1
@@ -116,7 +117,6 @@ def finish_service(st, s, now):
 def reserve(st, s, amount, now):
     """Take an amount; False if it does not fit."""
     here = st.station[ix(s)]
-    here.arrived += 1
     if here.busy + amount > here.slots:
         here.rejected += 1
         return False
@@ -200,7 +200,6 @@ def share(st, s, i, demand, now):
     here.virtual += (now - here.touched) * rate
     here.touched = now
     advance_areas(here, now)
-    here.arrived += 1
     set_sharing(here, here.busy + here.depth + 1)
     me.since = now
     me.service = demand
