@@ -30,29 +30,30 @@ def start_source(st):
             st.strand[i].pc = THINKING
             think(st, i, 0.0)
     else:
-        st.clock[0].next_work = draw_work(st, 0)
+        draw_ahead(st, 0)
         schedule_arrival(st, 0.0)
 
 
-def draw_work(st, number):
-    """Return how many expected arrivals lie before request `number`: exponential, or 1."""
+def draw_ahead(st, number):
+    """Make the key of request `number` and draw for when it arrives, one arrival before its turn.
+
+    Both are then at hand when they are needed, instead of holding up the comparison of the arrival
+    with the first event.
+    """
+    clock = st.clock[0]
+    clock.next_key = root_key(clock.seed, number)
+    clock.next_work = 1.0
     if st.source[0].random:
-        word = bits(root_key(st.clock[0].seed, number), st.clock[0].gap_site, 0)
-        return standard_exponential(st.edge, st.height, word)
-    return 1.0
+        word = bits(clock.next_key, clock.gap_site, 0)
+        clock.next_work = standard_exponential(st.edge, st.height, word)
 
 
 def schedule_arrival(st, now):
-    """Schedule the arrival of the next request.
-
-    The draw for the one after it is made now, too: it is then at hand at once when it is needed,
-    instead of holding up the comparison of the arrival with the first event.
-    """
+    """Schedule the arrival of the next request."""
     clock = st.clock[0]
     number = clock.next_request
     if st.source[0].kind == OPEN:
         gap = next_gap(st.source, st.segment, now, clock.next_work, number)
-        clock.next_work = draw_work(st, number + 1)
     elif number < len(st.replay_at):
         gap = max(st.replay_at[ix(number)] - now, 0.0)
     else:
@@ -60,13 +61,38 @@ def schedule_arrival(st, now):
     clock.next_at = now + gap
     clock.next_order = (ARRIVAL << CLASS_SHIFT) | clock.sequence
     clock.sequence += 1
+    clock.key = clock.next_key
+    draw_ahead(st, number + 1)
 
 
 def begin(st, i, key, now):
-    """Begin a request in strand i: what it asks for, about which key, from which client."""
+    """Begin a request in strand i."""
     clock = st.clock[0]
+    me = st.strand[ix(i)]
     number = clock.next_request
     clock.next_request = number + 1
+    if clock.plain:
+        me.endpoint = 0
+        me.item = -1
+        me.client = -1
+    else:
+        choose(st, me, key, number)
+    me.pc = st.endpoint[ix(me.endpoint)].start
+    me.instance = 0
+    me.attempt = 0
+    me.status = COMPLETED
+    me.key = key
+    me.started = now
+    me.request = number
+    st.arrived[ix(me.endpoint)] += 1
+    if number < len(st.requests):
+        st.requests[ix(number), 0] = now
+        st.requests[ix(number), 2] = me.endpoint
+
+
+def choose(st, me, key, number):
+    """Choose what a request asks for, about which key, from which client; or look it up."""
+    clock = st.clock[0]
     e = -1
     item = -1
     client = -1
@@ -82,28 +108,15 @@ def begin(st, i, key, now):
         item = draw_popularity(st.popularity, st.cumulated, st.guide, 0, key, clock.key_site)
     if client < 0:
         client = draw_popularity(st.popularity, st.cumulated, st.guide, 1, key, clock.client_site)
-    me = st.strand[ix(i)]
-    me.pc = st.endpoint[ix(e)].start
-    me.instance = 0
-    me.attempt = 0
-    me.status = COMPLETED
-    me.key = key
+    me.endpoint = e
     me.item = item
     me.client = client
-    me.endpoint = e
-    me.started = now
-    me.request = number
-    st.arrived[ix(e)] += 1
-    if number < len(st.requests):
-        st.requests[ix(number), 0] = now
-        st.requests[ix(number), 2] = e
 
 
 def start_request(st, now):
     """Let the next open or recorded request arrive; return its strand."""
-    key = root_key(st.clock[0].seed, st.clock[0].next_request)
     i = new_strand(st, now)
-    begin(st, i, key, now)
+    begin(st, i, st.clock[0].key, now)
     schedule_arrival(st, now)
     return i
 

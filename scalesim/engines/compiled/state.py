@@ -14,7 +14,7 @@ from scalesim.engines.compiled.strands import FREE
 from scalesim.kernels.sampling import ziggurat_tables
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
-from scalesim.plan.tables import CLOSED, SOURCE
+from scalesim.plan.tables import CLOSED, REPLAY, SOURCE
 from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec, empty_arrays
 
 __all__ = ["FOREVER", "State", "grown", "new_state"]
@@ -27,6 +27,9 @@ CLOCK = np.dtype(
         ("next_at", "f8"),
         ("next_order", "i8"),
         ("next_work", "f8"),
+        ("key", "u8"),
+        ("next_key", "u8"),
+        ("plain", "i8"),
         ("sequence", "i8"),
         ("size", "i8"),
         ("hole", "i8"),
@@ -158,6 +161,8 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["depth"] = max(1, plan.depth)
     clock["key_count"] = _keys_per_cache(plan)
     clock["seed"] = spec.seed
+    several = len(plan.endpoint) > 1 or plan.popularity["kind"].any()
+    clock["plain"] = not several and plan.source["kind"][0] != REPLAY
     for name, site in sites.items():
         clock[name] = site
     station = np.zeros(len(plan.station), STATION_STATE)

@@ -59,23 +59,18 @@ def put_back(st, i):
 
 
 def new_strand(st, now):
-    """Take a strand off the free list, which must not be empty."""
+    """Take a strand off the free list, which must not be empty.
+
+    A free strand is at level 0, waits for nothing, has no branches and no request: a strand that
+    ends is so by itself, but for what `free_strand` resets.
+    """
     clock = st.clock[0]
     i = clock.free
     me = st.strand[ix(i)]
     clock.free = me.next
-    me.level = 0
     me.attempt = 0
     me.status = COMPLETED
     me.started = now
-    me.parent = -1
-    me.reply = 0
-    me.waiting = 0
-    me.branches = 0
-    me.joining = 0
-    me.drawn = 0
-    me.joined = COMPLETED
-    me.request = -1
     return i
 
 
@@ -97,7 +92,7 @@ def free_strand(st, i):
     """Give strand i back."""
     clock = st.clock[0]
     me = st.strand[ix(i)]
-    me.waiting = 0
+    me.reply = 0
     me.pc = FREE
     me.next = clock.free
     clock.free = i
