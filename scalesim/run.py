@@ -10,7 +10,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -172,39 +172,25 @@ def _run_all(
 
         _announce_compilation()
     stop = threading.Event()
-    with _Bar(specs, show) as moved:
-        report = [_reporter(moved, index, stop) for index in range(len(specs))]
-        if len(specs) == 1:
-            recordings = [_interruptible(engine, plan, specs[0], report[0], stop)]
-        else:
-            with ThreadPoolExecutor(2 if engine.name == "compiled" else 1) as pool:
-                jobs = [
-                    pool.submit(engine.run, plan, spec, report[index])
-                    for index, spec in enumerate(specs)
-                ]
-                try:
-                    recordings = [job.result() for job in jobs]
-                except KeyboardInterrupt:
-                    stop.set()
-                    recordings = [job.result() for job in jobs]
+    workers = min(len(specs), 2 if engine.name == "compiled" else 1)
+    jobs = []
+    # Also a single trial runs in a thread of its own, so that Ctrl-C reaches us at once.
+    with _Bar(specs, show) as moved, ThreadPoolExecutor(workers) as pool:
+        try:
+            for index, spec in enumerate(specs):
+                report = _reporter(moved, index, stop)
+                jobs.append(pool.submit(engine.run, plan, spec, report))
+            wait(jobs)
+        except KeyboardInterrupt:
+            stop.set()
+            if not jobs:
+                raise
+        recordings = [job.result() for job in jobs]
     if engine.name == "compiled" and not _ENGINE_READY.is_set():
         kernel.mark_cached()
         _ENGINE_READY.set()
     begun = [each for each in recordings if each.ended_at > 0]
     return begun or recordings[:1]
-
-
-def _interruptible(
-    engine: Engine, plan: Plan, spec: RunSpec, report: Progress, stop: threading.Event
-) -> Recording:
-    """Run one trial in a thread of its own, so that Ctrl-C reaches us between slices."""
-    with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(engine.run, plan, spec, report)
-        try:
-            return job.result()
-        except KeyboardInterrupt:
-            stop.set()
-            return job.result()
 
 
 def _reporter(moved: Callable[[int, float], None], index: int, stop: threading.Event) -> Progress:

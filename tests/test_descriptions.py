@@ -94,7 +94,7 @@ def test_quantities_are_written_shortly() -> None:
         units.format_quantity(value, unit)
         for value, unit in [(0.005, "s"), (600.0, "s"), (2.0 * 2**30, "B"), (125e6, "B/s")]
     ]
-    assert written == ["5 ms", "600 s", "2 GiB", "1 Gbit/s"]
+    assert written == ["5 ms", "10 min", "2 GiB", "1 Gbit/s"]
 
 
 def test_constructors_of_units() -> None:
@@ -358,7 +358,7 @@ INTEGER = "allowed is a whole number from"
         (ss.Cache("c", hit_ratio=math.nan), "hit_ratio: got nan"),
         (ss.Cache("c", capacity=0), "capacity: got 0"),
         (ss.Cache("c", capacity=1, ttl=0.0), "ttl: got 0"),
-        (ss.Cache("c", capacity=1, eviction="mru"), '"mru" is not a eviction policy'),
+        (ss.Cache("c", capacity=1, eviction="mru"), '"mru" is not an eviction policy'),
         (queue(consumers=0), 'message_queue "q": consumers: got 0'),
         (queue(capacity=0), 'message_queue "q": capacity: got 0'),
         (queue(when_full="wait"), 'when_full: got "wait". '),

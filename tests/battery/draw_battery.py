@@ -1,6 +1,6 @@
 """Statistical checks of keyed draws, for the short battery in the tests and the long one by hand.
 
-Each check takes a vectorized ``bits(seed, key, site, k) -> uint64 array`` and a size, and returns
+Each check takes a vectorized ``bits(seed, number, site, k) -> uint64 array`` and a size, and gives
 `Finding`s: a statistic that is standard normal if the draws are good (or close to it), so one
 threshold serves all: 6 standard deviations, a false alarm once in 5e8, and the seeds are fixed.
 A broken mixer is off by hundreds.
@@ -22,7 +22,7 @@ from scalesim.run import trial_seed
 __all__ = ["LIMIT", "Finding", "battery", "child_keys", "good_bits", "weak_bits"]
 
 LIMIT = 6.0
-Bits = Callable[[int, np.ndarray, int, np.ndarray | int], np.ndarray]
+Bits = Callable[..., np.ndarray]
 U = np.uint64
 
 
@@ -53,9 +53,17 @@ def weak_mix(z: np.ndarray) -> np.ndarray:
 
 
 def _keyed(mixer: Callable[[np.ndarray], np.ndarray]) -> Bits:
-    def bits(seed: int, key: np.ndarray, site: int, k: np.ndarray | int) -> np.ndarray:
-        numbers = np.asarray(k, U)
-        return mixer(mixer(np.asarray(key, U) + U(seed)) + U(site) + numbers * U(GOLDEN))
+    def bits(
+        seed: int,
+        number: np.ndarray,
+        site: int,
+        k: np.ndarray | int,
+        child: tuple[int, int] | None = None,
+    ) -> np.ndarray:
+        key = mixer(np.asarray(number, U) + U(seed))
+        if child is not None:
+            key = child_keys(key, *child)
+        return mixer(key + U(site) + np.asarray(k, U) * U(GOLDEN))
 
     return bits
 
@@ -127,8 +135,8 @@ def correlations(bits: Bits, n: int) -> Iterator[Finding]:
         "site key": bits(seed, keys, KEY_SITE, 0),
         "site + 1": bits(seed, keys, GAP_SITE + 1, 0),
         "site + GOLDEN": bits(seed, keys, (GAP_SITE + GOLDEN) % 2**64, 0),
-        "key of child": bits(seed, child_keys(keys, site_hash("tag"), 0), GAP_SITE, 0),
-        "key of next child": bits(seed, child_keys(keys, site_hash("tag"), 1), GAP_SITE, 0),
+        "key of child": bits(seed, keys, GAP_SITE, 0, (site_hash("tag"), 0)),
+        "key of next child": bits(seed, keys, GAP_SITE, 0, (site_hash("tag"), 1)),
         "trial 1": bits(trial_seed(1, 1), keys, GAP_SITE, 0),
         "seed 0": bits(trial_seed(0, 0), keys, GAP_SITE, 0),
     }

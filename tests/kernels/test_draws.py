@@ -74,12 +74,16 @@ def test_twin_of_one_word(function):
 
 
 def test_twin_of_bits():
-    a, b, c = (words(3000, which) for which in range(3))
-    k = np.arange(len(a))
-    assert_twins_agree(draws.bits, a, b, c, k)
-    edges = list(itertools.product(EXTREMES, EXTREMES, EXTREMES))
-    seed, key, site = (np.asarray(column, np.uint64) for column in zip(*edges, strict=True))
-    assert_twins_agree(draws.bits, seed, key, site, np.arange(len(edges)) % 3)
+    a, b = words(3000), words(3000, 1)
+    assert_twins_agree(draws.bits, a, b, np.arange(len(a)))
+    edges = list(itertools.product(EXTREMES, EXTREMES))
+    key, site = (np.asarray(column, np.uint64) for column in zip(*edges, strict=True))
+    assert_twins_agree(draws.bits, key, site, np.arange(len(edges)) % 3)
+
+
+def test_twin_of_root_key():
+    seeds = words(3000)
+    assert_twins_agree(draws.root_key, seeds, np.arange(len(seeds)))
 
 
 def test_twin_of_child_key():
@@ -135,9 +139,11 @@ SCALE = 3.0
 
 
 @njit(error_model="numpy")
-def compiled_samples(out, rows, values, edge, height, seed, keys, site):
+def compiled_samples(out, rows, values, edge, height, seed, numbers, site):
     for i in range(len(out)):
-        out[i] = sampling.sample(rows[0], values, edge, height, seed, keys[i], site)
+        out[i] = sampling.sample(
+            rows[0], values, edge, height, draws.root_key(seed, numbers[i]), site
+        )
 
 
 def table_of(law: dist.Distribution, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +179,7 @@ def test_twin_of_sampler(law):
     edge, height = (table.tolist() for table in sampling.ziggurat_tables())
     row, seed = as_objects(rows)[0], trial_seed(1, 0)
     expected = [
-        sampling.sample(row, values.tolist(), edge, height, seed, key, SITE)
+        sampling.sample(row, values.tolist(), edge, height, draws.root_key(seed, key), SITE)
         for key in keys.tolist()
     ]
     assert samples(law, keys, SCALE).tolist() == expected
@@ -267,8 +273,8 @@ def test_gaps_through_a_profile_cost_the_work_drawn():
 
     now = 0.0
     for number in range(2000):
-        work = -math.log(1.0 - draws.u01(1, number, SITE, 0))
-        then = now + arrivals.next_gap(source, rows, now, work)
+        work = -math.log(1.0 - draws.u01(draws.root_key(1, number), SITE, 0))
+        then = now + arrivals.next_gap(source, rows, now, work, number)
         assert math.isclose(integral(then) - integral(now), work, rel_tol=1e-6, abs_tol=1e-9)
         now = then
 
@@ -281,7 +287,7 @@ def test_battery_computes_what_the_primitives_do():
         for seed in (0, 1, MASK):
             for k in (0, 3):
                 keys = words(300)
-                ours = [draws.bits(seed, key, GAP_SITE, k) for key in keys.tolist()]
+                ours = [draws.bits(draws.root_key(seed, n), GAP_SITE, k) for n in keys.tolist()]
                 assert good_bits(seed, keys, GAP_SITE, k).tolist() == ours
         mine = [draws.child_key(key, SITE, 2) for key in keys.tolist()]
         assert child_keys(keys, SITE, 2).tolist() == mine

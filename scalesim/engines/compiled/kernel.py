@@ -29,6 +29,7 @@ from scalesim.engines.compiled import (
     heap,
     ladders,
     loop,
+    operations,
     requests,
     stations,
     strands,
@@ -103,7 +104,8 @@ _TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     draws.bucket: _bucket,
 }
 _SOURCES = (
-    ops, tables, arrivals, draws, sampling, eviction, caches, heap, ladders, loop, requests,
+    ops, tables, arrivals, draws, sampling, eviction, caches, heap, ladders, loop, operations,
+    requests,
     stations, strands,
 )  # fmt: skip
 
@@ -121,6 +123,7 @@ def _helpers() -> list[Callable[..., Any]]:
         stations,
         caches,
         requests,
+        operations,
         loop,
     ):
         for value in vars(module).values():

@@ -1,0 +1,193 @@
+"""Operations that are not in the interpreter's own ladder, and how strands end.
+
+Plain functions on the state; `scalesim.engines.compiled.kernel` compiles them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from scalesim import ops
+from scalesim.engines.compiled.caches import drop_key, fill, lookup
+from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.ladders import choose_target
+from scalesim.engines.compiled.requests import end_request
+from scalesim.engines.compiled.stations import RESUME, TIMEOUT, reserve, unreserve
+from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_child
+from scalesim.kernels.draws import bucket, child_key, u01
+from scalesim.kernels.sampling import backoff_delay
+
+__all__ = ["BLOCKED", "NO_STRAND", "drawn_time", "end_strand", "other_operation", "route"]
+
+BLOCKED = -1
+"""Instead of a program counter: the strand waits for something."""
+NO_STRAND = -2
+"""Instead of a program counter: a new strand is needed and none is free."""
+
+
+def drawn_time(st, i, row, key):
+    """Return the time (or demand) that the operation `row` takes in strand i."""
+    which = row.b
+    if which < 0:
+        endpoint = st.endpoint[st.strand[i].endpoint]
+        which = endpoint.response if row.c else endpoint.request
+    time = draw(st, which, key, row.site)
+    return time * row.x if row.op == ops.TRANSFER else time
+
+
+def route(st, i, row, instance, key):
+    """Let a balancer choose; return the target's row."""
+    b = row.a + (instance if row.b else 0)
+    t = choose_target(
+        st.balancer[ix(b)].policy,
+        st.balancer,
+        st.target,
+        b,
+        key,
+        st.strand[i].client,
+    )
+    target = st.target[ix(t)]
+    target.in_flight += 1
+    target.routed += 1
+    return t
+
+
+def other_operation(st, i, row, pc, instance, key, now):
+    """Run an operation that leaves instance and key alone; return what comes next.
+
+    That is a program counter, `BLOCKED` or `NO_STRAND`.
+    """
+    strand = st.strand
+    op = row.op
+    then = pc + 1
+    if op == ops.CHANCE:
+        if u01(key, row.site, 0) < row.x:
+            st.cache[row.a].hits += 1
+        else:
+            st.cache[row.a].misses += 1
+            then = row.b
+    elif op == ops.LOOKUP:
+        if not lookup(st, row.a, strand[i].item, now):
+            then = row.b
+    elif op == ops.FILL:
+        fill(st, row.a, strand[i].item, key, now)
+    elif op == ops.DROP:
+        drop_key(st, row.a, strand[i].item)
+    elif op == ops.COUNT:
+        st.counter[row.a] += 1
+    elif op == ops.RECORD:
+        record(st, i, row.a, now)
+    elif op == ops.JUMP:
+        then = row.a
+    elif op == ops.RESERVE:
+        if not reserve(st, row.a + instance, row.b, now):
+            strand[i].status = ops.FAILED
+            then = row.on_fail
+    elif op == ops.UNRESERVE:
+        unreserve(st, row.a + instance, row.b, now)
+    elif op == ops.RETRY:
+        then = retry(st, i, row, key, now)
+    elif op == ops.JOIN:
+        if strand[i].branches > 0:
+            strand[i].joining = 1
+            then = BLOCKED
+        elif strand[i].joined != ops.COMPLETED:
+            strand[i].status = strand[i].joined
+            strand[i].joined = ops.COMPLETED
+            then = row.on_fail
+    elif st.clock[0].free < 0:
+        then = NO_STRAND
+    else:
+        spawn(st, i, row, instance, key, now)
+        if op == ops.ATTEMPT:
+            then = BLOCKED
+    return then
+
+
+def retry(st, i, row, key, now):
+    """Give up, go on at once, or wait; return the next program counter or BLOCKED."""
+    strand = st.strand
+    rule = st.retry[row.a]
+    attempt = strand[i].attempt + 1
+    if attempt >= rule.attempts:
+        strand[i].attempt = 0
+        return row.on_fail
+    strand[i].attempt = attempt
+    strand[i].status = ops.COMPLETED
+    delay = backoff_delay(rule, attempt)
+    if rule.jitter == 1:
+        delay *= u01(key, row.site, attempt)
+    elif rule.jitter == 2:
+        delay *= 0.5 + 0.5 * u01(key, row.site, attempt)
+    if delay > 0.0:
+        push(st, now + delay, ops.TIMER, i * 4 + RESUME, 0)
+        return BLOCKED
+    return row.b
+
+
+def record(st, i, tally, now):
+    """Record the time since strand i was spawned."""
+    time = now - st.strand[i].started
+    st.tally[tally].count += 1
+    st.tally[tally].total += time
+    if time > st.tally[tally].longest:
+        st.tally[tally].longest = time
+    st.tally_histogram[tally, bucket(time)] += 1
+
+
+def spawn(st, i, row, instance, key, now):
+    """Make the child of an ATTEMPT, FORK or SPAWN and let it be ready."""
+    strand = st.strand
+    clock = st.clock
+    if row.op == ops.ATTEMPT:
+        clock[0].serial += 1
+        serial = clock[0].serial
+        strand[i].waiting = serial
+        if row.x < math.inf:
+            push(st, now + row.x, ops.TIMER, i * 4 + TIMEOUT, serial)
+        child = new_child(st, i, row.a, row.b, child_key(key, row.tag, strand[i].attempt), now)
+        strand[child].parent = i
+        strand[child].reply = serial
+    else:
+        offset = row.b if row.op == ops.SPAWN else 0
+        child = new_child(st, i, row.a, instance + offset, child_key(key, row.tag, offset), now)
+        if row.op == ops.FORK:
+            strand[child].parent = i
+            strand[child].reply = -1
+            strand[i].branches += 1
+    make_ready(st, child)
+
+
+def end_strand(st, i, now):
+    """End a strand with its outermost program."""
+    if st.strand[i].request >= 0:
+        end_request(st, i, now)
+    else:
+        answer(st, i)
+
+
+def answer(st, i):
+    """End strand i: tell its parent, if one waits, and free it."""
+    strand = st.strand
+    parent = strand[i].parent
+    reply = strand[i].reply
+    status = strand[i].status
+    if reply > 0:
+        if strand[parent].waiting == reply:
+            strand[parent].waiting = 0
+            strand[parent].status = status
+            pc = strand[parent].pc
+            if status == ops.COMPLETED:
+                strand[parent].attempt = 0
+                strand[parent].pc = pc + 1
+            else:
+                strand[parent].pc = st.code[pc].on_fail
+            make_ready(st, parent)
+    elif reply < 0:
+        strand[parent].branches -= 1
+        if status != ops.COMPLETED and strand[parent].joined == ops.COMPLETED:
+            strand[parent].joined = status
+        if strand[parent].branches == 0 and strand[parent].joining:
+            strand[parent].joining = 0
+            make_ready(st, parent)
+    free_strand(st, i)
