@@ -34,7 +34,6 @@ __all__ = [
     "COUNT",
     "DELAY",
     "DEPARTURE",
-    "DISPATCH",
     "DROP",
     "FAILED",
     "FILL",
@@ -57,6 +56,7 @@ __all__ = [
     "SETTLE",
     "SHARE",
     "SPAWN",
+    "TAIL",
     "TIMED_OUT",
     "TIMER",
     "TRANSFER",
@@ -144,6 +144,11 @@ OPERATIONS = (
         "What the caller holds it goes on holding.",
     ),
     Operation(
+        "TAIL",
+        "a: program, b: instance, tag",
+        "CALL as the last thing of a program: the callee returns to the caller's caller.",
+    ),
+    Operation(
         "RETURN",
         "-",
         "End of a program: back to the call. A strand's outermost program ends the strand; if it "
@@ -155,13 +160,16 @@ OPERATIONS = (
     ),
     Operation(
         "ROUTE",
-        "a: balancer, b: 1 to add the instance",
-        "Let the balancer's policy choose a target.",
+        "a: balancer, b: 1 to add the instance, c: endpoint, tag",
+        "Let the balancer's policy choose a target and CALL its program for endpoint c.",
         records="one routed; the target's requests in flight + 1",
         draws="as the policy says",
     ),
-    Operation("DISPATCH", "b: endpoint, tag", "CALL the chosen target's program for endpoint b."),
-    Operation("SETTLE", "-", "The routed request is over: the target's requests in flight - 1."),
+    Operation(
+        "SETTLE",
+        "-",
+        "RETURN from a program that routed: the target's requests in flight - 1.",
+    ),
     Operation(
         "PICK",
         "a: shards, b: instances a shard, c: 0 key or 1 client, x: policy",
@@ -210,6 +218,7 @@ OPERATIONS = (
     ),
     Operation(
         "SPAWN",
+        "TAIL",
         "a: program, b: instance offset, tag",
         "Spawn a strand nobody waits for (a message, the applying of a write).",
     ),
@@ -228,9 +237,9 @@ OPERATIONS = (
     RESERVE,
     UNRESERVE,
     CALL,
+    TAIL,
     RETURN,
     ROUTE,
-    DISPATCH,
     SETTLE,
     PICK,
     LOOKUP,

@@ -95,6 +95,9 @@ class Emitter(Protocol):
     ) -> None:
         """Append an operation; strings are labels or names of programs, resolved at the end."""
 
+    def route(self, balancer: int, endpoint: int, *, by_instance: bool = False) -> None:
+        """Append what ends a program: route to a target's endpoint, settle, return."""
+
     def label(self, name: str) -> None:
         """Name the place of the next operation; local to the program."""
 

@@ -185,8 +185,4 @@ class Database(MachineComponent):
             )
             for shard in range(self.shards)
         ]
-        emit.op(ops.ROUTE, a=balancers[0], b=1)
-        emit.op(ops.DISPATCH, b=0, on_fail="settle")
-        emit.label("settle")
-        emit.op(ops.SETTLE)
-        emit.op(ops.RETURN)
+        emit.route(balancers[0], 0, by_instance=True)

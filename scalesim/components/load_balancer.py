@@ -85,8 +85,4 @@ class LoadBalancer(MachineComponent):
             if forward:
                 site = (self.name, endpoint, "delay")
                 emit.op(ops.DELAY, b=emit.sampler(self.delay), site=site)
-            emit.op(ops.ROUTE, a=balancer)
-            emit.op(ops.DISPATCH, b=index, on_fail="settle")
-            emit.label("settle")
-            emit.op(ops.SETTLE)
-            emit.op(ops.RETURN)
+            emit.route(balancer, index)

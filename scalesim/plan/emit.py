@@ -167,6 +167,11 @@ class PlanEmitter:
             }
         )
 
+    def route(self, balancer: int, endpoint: int, *, by_instance: bool = False) -> None:
+        self.op(ops.ROUTE, a=balancer, b=int(by_instance), c=endpoint, on_fail="settle")
+        self.label("settle")
+        self.op(ops.SETTLE)
+
     def label(self, name: str) -> None:
         self.code.append({"label": name, "program": self._program})
 
@@ -214,11 +219,7 @@ class PlanEmitter:
                 balancer = self.balancer(name, part.balancing, members)
                 for index, program in enumerate(wanted):
                     self.program(program)
-                    self.op(ops.ROUTE, a=balancer)
-                    self.op(ops.DISPATCH, b=index, on_fail="settle")
-                    self.label("settle")
-                    self.op(ops.SETTLE)
-                    self.op(ops.RETURN)
+                    self.route(balancer, index)
 
     def link(self) -> np.ndarray:
         """Resolve labels and program names; return the code table."""
@@ -249,6 +250,8 @@ class PlanEmitter:
         for pc, line in enumerate(flat):
             a, b, on_fail = (resolved(line, line[name]) for name in ("a", "b", "on_fail"))
             code[pc] = (line["op"], a, b, line["c"], on_fail, line["x"], line["site"], line["tag"])
+        last = (code["op"][1:] == ops.RETURN) & (code["op"][code["on_fail"][:-1]] == ops.RETURN)
+        code["op"][:-1][(code["op"][:-1] == ops.CALL) & last] = ops.TAIL
         return code
 
     def dispatch(self) -> np.ndarray:
@@ -283,12 +286,12 @@ class PlanEmitter:
                 deepest = 0
                 for pc in owner[start]:
                     row = code[pc]
-                    if row["op"] == ops.CALL:
+                    if row["op"] in (ops.CALL, ops.TAIL):
                         deepest = max(deepest, 1 + below(int(row["a"])))
-                    elif row["op"] == ops.DISPATCH:
-                        balancer = self.rows["balancer"][int(code[pc - 1]["a"])]
+                    elif row["op"] == ops.ROUTE:
+                        balancer = self.rows["balancer"][int(row["a"])]
                         for t in range(balancer[1], balancer[1] + balancer[2]):
-                            callee = int(dispatch[ends[t] + int(row["b"])])
+                            callee = int(dispatch[ends[t] + int(row["c"])])
                             deepest = max(deepest, 1 + below(callee))
                 depth[start] = deepest
             return depth[start]

@@ -245,7 +245,7 @@ class _Study:
         ):
             try:
                 variant = self.topology.vary(lever.changes)
-                load = self.search(variant, max(horizon, base), 1)
+                load = self.search(variant, base * 1.3, 1)
             except InvalidModel:
                 continue
             reach = load.low if load.failing is None else load.rate

@@ -96,7 +96,9 @@ def run_strand(st, i, now):
         elif op == ops.RELEASE:
             release(st, row.a + instance, now)
             pc += 1
-        elif op == ops.CALL or op == ops.DISPATCH:
+        elif op == ops.CALL or op == ops.ROUTE:
+            if op == ops.ROUTE:
+                instance = route(st, i, row, instance, key)
             frame = st.frame[ix(frames + me.level)]
             frame.pc = pc
             frame.instance = instance
@@ -110,9 +112,11 @@ def run_strand(st, i, now):
                 instance = row.b
             else:
                 target = st.target[ix(instance)]
-                pc = st.dispatch[ix(target.first_program + row.b)]
+                pc = st.dispatch[ix(target.first_program + row.c)]
                 instance = target.instance
-        elif op == ops.RETURN:
+        elif op == ops.RETURN or op == ops.SETTLE:
+            if op == ops.SETTLE:
+                st.target[ix(instance)].in_flight -= 1
             level = me.level - 1
             if level < 0:
                 end_strand(st, i, now)
@@ -124,12 +128,11 @@ def run_strand(st, i, now):
             key = frame.key
             pc = frame.pc
             pc = pc + 1 if me.status == ops.COMPLETED else st.code[ix(pc)].on_fail
-        elif op == ops.ROUTE:
-            instance = route(st, i, row, instance, key)
-            pc += 1
-        elif op == ops.SETTLE:
-            st.target[ix(instance)].in_flight -= 1
-            pc += 1
+        elif op == ops.TAIL:
+            me.attempt = 0
+            key = child_key(key, row.tag, 0)
+            pc = row.a
+            instance = row.b
         elif op == ops.PICK:
             value = me.client if row.c else me.item
             instance = choose_shard(int(row.x), value, row.a) * row.b

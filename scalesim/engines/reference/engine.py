@@ -99,10 +99,12 @@ class Trial:
     def execute(self, strand: Strand) -> Waits:
         """Run a strand's program, operation by operation, to its end."""
         while True:
-            row = self.code[strand.frame.pc]
-            if row.op == ops.RETURN and not strand.calls:
+            row, outermost = self.code[strand.frame.pc], not strand.calls
+            if row.op == ops.RETURN and outermost:
                 break
             yield from OPERATION_OF[row.op](self, strand, row)
+            if row.op == ops.SETTLE and outermost:
+                break
         self.strands -= 1
         if strand.request >= 0:
             self.end_request(strand)

@@ -117,6 +117,12 @@ def call(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
+def tail(trial: Trial, strand: Strand, row: Any) -> Waits:
+    key = child_key(strand.frame.key, row.tag, 0)
+    strand.frame = Frame(row.a, row.b, key)
+    yield from ()
+
+
 def returns(trial: Trial, strand: Strand, row: Any) -> Waits:
     """Back to the call; a strand's outermost program ends in `Trial.execute`."""
     strand.frame = strand.calls.pop()
@@ -131,24 +137,19 @@ def route(trial: Trial, strand: Strand, row: Any) -> Waits:
     b = row.a + (strand.frame.instance if row.b else 0)
     choose = _choose[trial.balancer[b].policy]
     t = choose(trial.balancer, trial.target, b, strand.frame.key, strand.client)
-    trial.target[t].in_flight += 1
-    trial.target[t].routed += 1
+    target = trial.target[t]
+    target.in_flight += 1
+    target.routed += 1
     strand.frame.instance = t
-    _next(strand)
-    yield from ()
-
-
-def dispatch(trial: Trial, strand: Strand, row: Any) -> Waits:
-    target = trial.target[strand.frame.instance]
-    program = trial.dispatch[target.first_program + row.b]
-    _call(strand, program, target.instance, row.tag)
+    _call(strand, trial.dispatch[target.first_program + row.c], target.instance, row.tag)
     yield from ()
 
 
 def settle(trial: Trial, strand: Strand, row: Any) -> Waits:
+    """Settle in the frame that routed, then return; `Trial.execute` ends an outermost program."""
     trial.target[strand.frame.instance].in_flight -= 1
-    _next(strand)
-    yield from ()
+    if strand.calls:
+        yield from returns(trial, strand, row)
 
 
 def pick(trial: Trial, strand: Strand, row: Any) -> Waits:
@@ -276,9 +277,9 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     reserve,
     unreserve,
     call,
+    tail,
     returns,
     route,
-    dispatch,
     settle,
     pick,
     lookup,
