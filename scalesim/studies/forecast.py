@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from scalesim.errors import InvalidModel
 from scalesim.results import Bottleneck
@@ -18,7 +18,7 @@ from scalesim.studies.answer import Break, Fix, Forecast, MonthPoint
 from scalesim.studies.breaking import BreakingLoad, Evaluation, Evaluator, find_breaking_load
 from scalesim.studies.cost import monthly_cost
 from scalesim.studies.forecast_arguments import Ticker, check_arguments
-from scalesim.studies.levers import levers_for
+from scalesim.studies.levers import Lever, levers_for
 from scalesim.studies.objective import Objective
 from scalesim.studies.prices import PriceBook
 from scalesim.topology import Topology
@@ -237,30 +237,58 @@ class _Study:
         """Simulate every lever; return the cheapest that lasts, else the one that lasts longest."""
         horizon = self.peak * self.growth.factor(self.months)
         base = max(broken.rate, self.peak / 64)
-        factor = min(1.15 * horizon / base, 8.0)
-        shardable = self.traffic.keys is not None
-        options = []
-        for lever in levers_for(
-            self.topology, broken.component, broken.resource, factor, shardable
-        ):
-            try:
-                variant = self.topology.vary(lever.changes)
-                load = self.search(variant, base * 1.3, 1)
-            except InvalidModel:
-                continue
-            reach = load.low if load.failing is None else load.rate
-            usd = monthly_cost(variant, book, region).total_usd_per_month or 0.0
-            lasts = reach > horizon
-            options.append((not lasts, usd if lasts else -reach, lever, variant, reach))
-        useful = [each for each in options if each[4] > broken.rate * 1.02]
+        tried = []
+        for lever in self.levers(broken, min(1.15 * horizon / base, 8.0)):
+            option = self.try_lever(lever, base, book, region)
+            if option is not None and base * 1.02 < option.reach < horizon:
+                # Something else breaks before the horizon: no more of this one than that load asks.
+                smaller = self.levers(broken, 1.08 * option.reach / base)
+                same = next((each for each in smaller if each.field == lever.field), lever)
+                less = self.try_lever(same, base, book, region) if same != lever else None
+                if less is not None and less.reach > 0.97 * option.reach:
+                    option = less
+            if option is not None:
+                tried.append(option)
+        useful = [each for each in tried if each.reach > broken.rate * 1.02]
         if not useful:
             return None
-        _, _, lever, variant, reach = min(useful, key=lambda each: each[:2])
-        load = self.search(variant, reach, self.trials)
-        after = self.describe(load)
-        tried = tuple(f"{each[2]}: breaks at {each[4]:,.4g}/s" for each in options)
+
+        def worth(each: _Tried) -> tuple[bool, float]:
+            lasts = each.reach >= horizon
+            return not lasts, each.usd if lasts else -each.reach
+
+        best = min(useful, key=worth)
+        after = self.describe(self.search(best.variant, best.reach, self.trials))
+        words = tuple(f"{each.lever}: breaks at {each.reach:,.4g}/s" for each in tried)
         holds = after is None or after.rate > horizon
-        return Fix(lever, after, holds, tried), variant
+        return Fix(best.lever, after, holds, words), best.variant
+
+    def levers(self, broken: Break, factor: float) -> list[Lever]:
+        """Return the levers for what broke, sized to carry `factor` times the load."""
+        sharded_by = self.traffic.keys is not None
+        resource = broken.resource
+        return list(levers_for(self.topology, broken.component, resource, factor, sharded_by))
+
+    def try_lever(
+        self, lever: Lever, base: float, book: PriceBook, region: str | None
+    ) -> _Tried | None:
+        """Return what a lever reaches, simulated in place; None if the model forbids it."""
+        try:
+            variant = self.topology.vary(lever.changes)
+            load = self.search(variant, base * 1.3, 1)
+        except InvalidModel:
+            return None
+        usd = monthly_cost(variant, book, region).total_usd_per_month or 0.0
+        return _Tried(lever, variant, load.low if load.failing is None else load.rate, usd)
+
+
+class _Tried(NamedTuple):
+    """A lever in place: the variant, the load it reaches [requests/s], its cost a month."""
+
+    lever: Lever
+    variant: Topology
+    reach: float
+    usd: float
 
 
 def culprit(failing: Evaluation) -> Bottleneck:
