@@ -11,18 +11,23 @@ __all__ = ["draw_endpoint", "draw_popularity", "next_gap"]
 
 
 def next_gap(source, segment, now, work, number):
-    """Return the time from `now` to the next arrival, `work` expected arrivals ahead (inf: never).
-
-    Inversion of the cumulated rate: with `work` drawn from the exponential with mean 1 this is the
-    non-homogeneous Poisson process (Cinlar, "Introduction to stochastic processes", 1975, ch. 4).
-    Moves ``source[0].segment`` and ``origin`` along with time.
-    """
+    """Return the time from `now` to the next arrival, `work` mean gaps ahead (inf: never)."""
     if len(segment) == 1 and source[0].repeat == 0:
         if source[0].random == 0:
             # Request `number` (from 0) comes after number + 1 gaps: multiplied, not added up, so
             # that rounding does not grow.
             return (number + 1) * segment[0].gap - now
         return work * segment[0].gap
+    return gap_in_profile(source, segment, now, work)
+
+
+def gap_in_profile(source, segment, now, work):
+    """Return the same for a rate that changes over time.
+
+    Inversion of the cumulated rate: with `work` drawn from the exponential with mean 1 this is the
+    non-homogeneous Poisson process (Cinlar, "Introduction to stochastic processes", 1975, ch. 4).
+    Moves ``source[0].segment`` and ``origin`` along with time.
+    """
     at = now
     while True:
         i = source[0].segment

@@ -55,7 +55,19 @@ def ziggurat_tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 def standard_exponential(edge, height, word):
-    """Return a draw from the exponential with mean 1, made of the bits `word` and what follows."""
+    """Return a draw from the exponential with mean 1, made of the bits `word`."""
+    i = layer(word)
+    x = fraction(word) * edge[i]
+    if x < edge[i + 1]:
+        return x
+    return exponential_edge(edge, height, word)
+
+
+def exponential_edge(edge, height, word):
+    """Return what `standard_exponential` does for one draw in a hundred: the edge of a layer.
+
+    Further bits come from mixing the first, so that the draw still depends on `word` alone.
+    """
     shift = 0.0
     while True:
         i = layer(word)
@@ -67,9 +79,6 @@ def standard_exponential(edge, height, word):
             shift += edge[1]
         elif height[i] + fraction(word) * (height[i + 1] - height[i]) < math.exp(-x):
             return shift + x
-        else:
-            word = rebits(word)
-            continue
         word = rebits(word)
 
 
@@ -149,10 +158,16 @@ def backoff_delay(rule, attempt):
 def sample(row, values, edge, height, key, site):
     """Return one draw from the distribution in `row`, at `site` of the strand `key`."""
     kind = row.kind
-    if kind == CONSTANT:
-        return row.a
     if kind == EXPONENTIAL:
         return row.a * standard_exponential(edge, height, bits(key, site, 0))
+    if kind == CONSTANT:
+        return row.a
+    return sample_other(row, values, edge, height, key, site)
+
+
+def sample_other(row, values, edge, height, key, site):
+    """Return a draw from a distribution that is neither constant nor exponential."""
+    kind = row.kind
     u = u01(key, site, 0)
     if kind == UNIFORM:
         return row.a + (row.b - row.a) * u

@@ -76,11 +76,17 @@ class CompiledEngine:
             **arrays,
             in_flight=int((state.strand["request"] >= 0).sum()),
             strands=int((state.strand["pc"] != FREE).sum()),
-            events=int(clock["events"]),
+            events=int(clock["sequence"]) - _pending(state),
             ended_at=spec.duration if bucket == len(spec.boundaries) else reached,
         )
         recording.check()
         return recording
+
+
+def _pending(state: State) -> int:
+    """Return how many scheduled events have not happened."""
+    clock = state.clock[0]
+    return int(clock["size"] - clock["hole"]) + int(clock["next_order"] > 0)
 
 
 def _close_bucket(

@@ -36,7 +36,7 @@ from scalesim.engines.compiled import (
 )
 from scalesim.kernels import arrivals, draws, sampling
 from scalesim.plan import tables
-from scalesim.policies import eviction
+from scalesim.policies import eviction, load_balancing
 
 __all__ = ["build_kernel", "kernel_is_cached", "mark_cached", "source_digest"]
 
@@ -103,6 +103,17 @@ _TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     draws.hash_below: _hash_below,
     draws.bucket: _bucket,
 }
+_SELDOM = {
+    arrivals.draw_popularity,
+    arrivals.gap_in_profile,
+    load_balancing.least_connections,
+    load_balancing.power_of_two,
+    load_balancing.random,
+    sampling.exponential_edge,
+    sampling.sample_other,
+    stations.merge,
+}
+"""Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
     ops, tables, arrivals, draws, sampling, eviction, caches, heap, ladders, loop, operations,
     requests,
@@ -144,7 +155,7 @@ def _wrapped() -> None:
         exec(f"def implement({names}):\n    return twin", space)
         overload(original, jit_options={"forceinline": True})(space["implement"])
     for function in _helpers():
-        register_jitable(forceinline=True)(function)
+        register_jitable(forceinline=function not in _SELDOM)(function)
 
 
 @cache
@@ -175,7 +186,7 @@ def _entry(digest: int) -> Callable[..., Any]:
 def build_kernel(nrt: bool = False) -> Any:
     """Return the compiled ``advance(state, limit)``; it compiles or loads at its first call."""
     _wrapped()
-    options: dict[str, Any] = {"nogil": True, "forceinline": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if not nrt:
         options["_nrt"] = False
     entry = _entry(source_digest())

@@ -216,7 +216,6 @@ def advance(st, limit):
                 now = first.at
                 clock.now = now
                 clock.hole = 1
-                clock.events += 1
                 i = happen(st, first.what, first.serial, now)
                 if i < 0:
                     continue
@@ -225,7 +224,6 @@ def advance(st, limit):
                     return BOUNDARY
                 now = arrival
                 clock.now = now
-                clock.events += 1
                 i = start_request(st, now)
         if run_strand(st, i, now) == FULL:
             put_back(st, i)

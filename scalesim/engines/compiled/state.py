@@ -39,7 +39,6 @@ CLOCK = np.dtype(
         ("serial", "i8"),
         ("next_request", "i8"),
         ("bucket", "i8"),
-        ("events", "i8"),
         ("seed", "u8"),
         ("gap_site", "u8"),
         ("endpoint_site", "u8"),
