@@ -11,7 +11,7 @@ from scalesim.engines.base import Progress
 from scalesim.engines.compiled.state import State, grown, new_state
 from scalesim.engines.compiled.strands import FREE
 from scalesim.kernels.draws import BUCKETS
-from scalesim.ops import COMPLETED
+from scalesim.ops import COMPLETED, OUTCOMES
 from scalesim.plan import Plan
 from scalesim.plan.tables import SHARED, SLOTS
 from scalesim.recording import CACHE_SERIES, Recording, RunSpec, empty_arrays
@@ -66,7 +66,7 @@ class CompiledEngine:
             _close_bucket(state, out, bucket, reached, counted)
         clock = state.clock[0]
         for name in ("latency_histogram", "wait_histogram", "tally_histogram", "requests"):
-            out[name] = getattr(state, name)
+            out[name] = getattr(state, name).reshape(out[name].shape)
         arrays: dict[str, Any] = dict(out)
         if not spec.request_limit:
             arrays["requests"] = None
@@ -115,10 +115,12 @@ def _close_bucket(
     row["busy"], row["depth"] = station["busy_area"], station["depth_area"]
     station["busy_area"] = station["depth_area"] = 0.0
     station["deepest"] = station["depth"]
-    out["flow"][bucket] = state.flow
+    out["flow"][bucket] = state.flow.reshape(-1, len(OUTCOMES))
     state.flow.fill(0)
     # The kernel counts latencies once; what a bucket of time added is the difference.
-    completed = state.latency_histogram[:, COMPLETED].sum(axis=0)
+    completed = state.latency_histogram.reshape(-1, len(OUTCOMES), BUCKETS)[:, COMPLETED].sum(
+        axis=0
+    )
     out["completed_histogram"][bucket] = completed - counted
     for name in CACHE_SERIES.names or ():
         out["cache"][bucket][name] = state.cache[name]

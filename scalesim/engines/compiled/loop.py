@@ -42,7 +42,6 @@ def run_strand(st, i, now):
     blocks: going through memory for each operation would double its cost.
     """
     me = st.strand[ix(i)]
-    frames = i * st.clock[0].depth
     pc = me.pc
     instance = me.instance
     key = me.key
@@ -99,7 +98,7 @@ def run_strand(st, i, now):
         elif op == ops.CALL or op == ops.ROUTE:
             if op == ops.ROUTE:
                 instance = route(st, i, row, instance, key)
-            frame = st.frame[ix(frames + me.level)]
+            frame = st.frame[ix(i * st.clock[0].depth + me.level)]
             frame.pc = pc
             frame.instance = instance
             frame.attempt = me.attempt
@@ -122,7 +121,7 @@ def run_strand(st, i, now):
                 end_strand(st, i, now)
                 return SLICE
             me.level = level
-            frame = st.frame[ix(frames + level)]
+            frame = st.frame[ix(i * st.clock[0].depth + level)]
             instance = frame.instance
             me.attempt = frame.attempt
             key = frame.key

@@ -14,7 +14,7 @@ from scalesim.engines.compiled.ladders import choose_target
 from scalesim.engines.compiled.requests import end_request
 from scalesim.engines.compiled.stations import RESUME, TIMEOUT, reserve, unreserve
 from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_child
-from scalesim.kernels.draws import bucket, child_key, u01
+from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
 from scalesim.kernels.sampling import backoff_delay
 
 __all__ = ["BLOCKED", "NO_STRAND", "drawn_time", "end_strand", "other_operation", "route"]
@@ -132,7 +132,7 @@ def record(st, i, tally, now):
     st.tally[tally].total += time
     if time > st.tally[tally].longest:
         st.tally[tally].longest = time
-    st.tally_histogram[tally, bucket(time)] += 1
+    st.tally_histogram[ix(tally * BUCKETS + bucket(time))] += 1
 
 
 def spawn(st, i, row, instance, key, now):

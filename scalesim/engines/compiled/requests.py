@@ -8,14 +8,15 @@ from scalesim.engines.compiled.heap import CLASS_SHIFT, ix, push
 from scalesim.engines.compiled.stations import RESUME
 from scalesim.engines.compiled.strands import draw, free_strand, new_strand
 from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
-from scalesim.kernels.draws import bits, bucket, child_key, root_key, u01
+from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import standard_exponential
-from scalesim.ops import ARRIVAL, COMPLETED
+from scalesim.ops import ARRIVAL, COMPLETED, OUTCOMES
 from scalesim.plan.tables import CLOSED, OPEN
 
 __all__ = ["THINKING", "end_request", "start_request", "start_source", "start_user"]
 
 
+OUTCOME_COUNT = len(OUTCOMES)
 THINKING = -1
 """Program counter of a user between requests."""
 
@@ -146,12 +147,13 @@ def end_request(st, i, now):
     me = st.strand[ix(i)]
     outcome = me.status
     latency = now - me.started
-    flow = st.flow[ix(me.endpoint), ix(outcome)]
+    cell = me.endpoint * OUTCOME_COUNT + outcome
+    flow = st.flow[ix(cell)]
     flow.count += 1
     flow.latency += latency
     flow.squared += latency * latency
     flow.longest = max(flow.longest, latency)
-    st.latency_histogram[ix(me.endpoint), ix(outcome), ix(bucket(latency))] += 1
+    st.latency_histogram[ix(cell * BUCKETS + bucket(latency))] += 1
     number = me.request
     me.request = -1
     if number < len(st.requests):

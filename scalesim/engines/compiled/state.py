@@ -202,13 +202,13 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         replay_key=plan.replay_key.copy(),
         replay_client=plan.replay_client.copy(),
         boundary=np.asarray(spec.boundaries, np.float64).copy(),
-        flow=np.zeros((len(plan.endpoint), len(OUTCOMES)), FLOW_SERIES),
+        flow=np.zeros(len(plan.endpoint) * len(OUTCOMES), FLOW_SERIES),
         arrived=np.zeros(len(plan.endpoint), np.int64),
         counter=np.zeros(len(plan.counter_names), np.int64),
         tally=np.zeros(len(plan.tally_names), TALLY_SERIES),
-        latency_histogram=arrays["latency_histogram"],
-        wait_histogram=arrays["wait_histogram"],
-        tally_histogram=arrays["tally_histogram"],
+        latency_histogram=arrays["latency_histogram"].ravel(),
+        wait_histogram=arrays["wait_histogram"].ravel(),
+        tally_histogram=arrays["tally_histogram"].ravel(),
         requests=arrays["requests"],
     )
     return grown(state, 64 + 2 * users)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.strands import make_ready
-from scalesim.kernels.draws import bucket
+from scalesim.kernels.draws import BUCKETS, bucket
 from scalesim.ops import DEPARTURE, ROUNDING
 
 __all__ = [
@@ -42,7 +42,7 @@ def record_wait(st, s, wait):
     here.granted += 1
     if wait > 0.0:
         here.waited += wait
-        st.wait_histogram[ix(s), ix(bucket(wait))] += 1
+        st.wait_histogram[ix(s * BUCKETS + bucket(wait))] += 1
 
 
 def enqueue(st, here, i, now):
