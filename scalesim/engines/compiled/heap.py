@@ -1,5 +1,7 @@
 """The event queue: a binary heap on ``(at, order)`` with a lazy hole at the root.
 
+``at`` is the time as the integer of its bits: for times, which are never negative, integers order
+like the floats, and one comparison of integers tells less from equal where floats take two.
 ``order`` is the class in the high bits and the sequence number below. Taking the first event leaves
 a hole; the next push fills it with one sift instead of two (measured: a tenth of M/M/1's time).
 
@@ -9,12 +11,23 @@ instructions to each access, in case it counts from the end (measured: a seventh
 
 from __future__ import annotations
 
+from numpy import float64, int64
 from numpy import uint64 as ix
 
-__all__ = ["CLASS_SHIFT", "ix", "push", "settle_hole"]
+__all__ = ["CLASS_SHIFT", "as_bits", "as_time", "ix", "push", "settle_hole"]
 
 CLASS_SHIFT = 56
 ONE, TWO, ROOT = ix(1), ix(2), ix(0)
+
+
+def as_bits(time):
+    """Return the bits of a time >= 0 as an integer that orders like it."""
+    return float64(time).view(int64)
+
+
+def as_time(at):
+    """Return the time that `as_bits` made `at` of."""
+    return int64(at).view(float64)
 
 
 def put(event, i, at, order, what, serial):
@@ -47,9 +60,10 @@ def sift_down(st, size, at, order, what, serial):
     put(event, i, at, order, what, serial)
 
 
-def push(st, at, cls, what, serial):
-    """Schedule an event of class `cls`."""
+def push(st, time, cls, what, serial):
+    """Schedule an event of class `cls` at `time`."""
     clock = st.clock[0]
+    at = as_bits(time)
     order = (cls << CLASS_SHIFT) | clock.sequence
     clock.sequence += 1
     if clock.hole:

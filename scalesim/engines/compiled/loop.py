@@ -7,7 +7,7 @@ strand when none is free sets nothing and returns `FULL`: the caller grows the s
 from __future__ import annotations
 
 from scalesim import ops
-from scalesim.engines.compiled.heap import ix, push, settle_hole
+from scalesim.engines.compiled.heap import as_bits, as_time, ix, push, settle_hole
 from scalesim.engines.compiled.ladders import choose_shard
 from scalesim.engines.compiled.operations import (
     NO_STRAND,
@@ -194,7 +194,7 @@ def advance(st, limit):
     if clock.started == 0:
         clock.started = 1
         start_source(st)
-    end = st.boundary[clock.bucket]
+    end = as_bits(st.boundary[clock.bucket])
     room = len(st.event) - 8
     now = clock.now
     for _ in range(limit):
@@ -212,7 +212,7 @@ def advance(st, limit):
             ):
                 if first.at >= end:
                     return BOUNDARY
-                now = first.at
+                now = as_time(first.at)
                 clock.now = now
                 clock.hole = 1
                 i = happen(st, first.what, first.serial, now)
@@ -221,7 +221,7 @@ def advance(st, limit):
             else:
                 if arrival >= end:
                     return BOUNDARY
-                now = arrival
+                now = as_time(arrival)
                 clock.now = now
                 i = start_request(st, now)
         if run_strand(st, i, now) == FULL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scalesim.engines.compiled.heap import CLASS_SHIFT, ix, push
+from scalesim.engines.compiled.heap import CLASS_SHIFT, as_bits, ix, push
 from scalesim.engines.compiled.stations import RESUME
 from scalesim.engines.compiled.strands import draw, free_strand, new_strand
 from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
@@ -59,7 +59,7 @@ def schedule_arrival(st, now):
         gap = max(st.replay_at[ix(number)] - now, 0.0)
     else:
         gap = math.inf
-    clock.next_at = now + gap
+    clock.next_at = as_bits(now + gap)
     clock.next_order = (ARRIVAL << CLASS_SHIFT) | clock.sequence
     clock.sequence += 1
     clock.key = clock.next_key

@@ -24,7 +24,7 @@ FOREVER = np.inf
 CLOCK = np.dtype(
     [
         ("now", "f8"),
-        ("next_at", "f8"),
+        ("next_at", "i8"),
         ("next_order", "i8"),
         ("next_work", "f8"),
         ("key", "u8"),
@@ -51,7 +51,7 @@ CLOCK = np.dtype(
         ("started", "i8"),
     ]
 )
-EVENT = np.dtype([("at", "f8"), ("order", "i8"), ("what", "i8"), ("serial", "i8")])
+EVENT = np.dtype([("at", "i8"), ("order", "i8"), ("what", "i8"), ("serial", "i8")])
 STATION_STATE = np.dtype(
     [
         ("slots", "f8"),
@@ -156,7 +156,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     arrays = empty_arrays(plan, spec)
     clock = np.zeros(1, CLOCK)
     clock["ready_head"] = clock["ready_tail"] = clock["free"] = -1
-    clock["next_at"] = FOREVER
+    clock["next_at"] = np.float64(FOREVER).view(np.int64)
     clock["depth"] = max(1, plan.depth)
     clock["key_count"] = _keys_per_cache(plan)
     clock["seed"] = spec.seed
