@@ -45,7 +45,7 @@ _S11, _S27, _S30, _S31 = _U(11), _U(27), _U(30), _U(31)
 _M1, _M2, _GOLDEN = _U(draws.M1), _U(draws.M2), _U(draws.GOLDEN)
 _LOW8, _ZERO, _ONE = _U(255), _U(0), _U(1)
 _BUCKET_BASE = (1023 + draws.LOWEST_EXPONENT) * draws.BUCKETS_PER_OCTAVE
-_LAST_BUCKET = draws.BUCKETS - 1
+_LAST_BUCKET = _U(draws.BUCKETS - 1)
 
 
 @register_jitable(forceinline=True)
@@ -86,10 +86,11 @@ def _hash_below(value, count):
 
 
 def _bucket(value):
-    if value <= 0.0:
-        return 0
+    # Of 0.0 all bits are zero: it falls below the first bucket, like anything tiny.
     index = (np.float64(value).view(np.int64) >> 46) - _BUCKET_BASE
-    return min(max(index, 0), _LAST_BUCKET)
+    if _U(index) > _LAST_BUCKET:  # also a negative one
+        return 0 if index < 0 or value <= 0.0 else np.int64(_LAST_BUCKET)
+    return index
 
 
 _TWINS: dict[Callable[..., Any], Callable[..., Any]] = {

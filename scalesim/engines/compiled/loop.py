@@ -197,9 +197,11 @@ def advance(st, limit):
     end = as_bits(st.boundary[clock.bucket])
     room = len(st.event) - 8
     now = clock.now
+    why = SLICE
     for _ in range(limit):
         if clock.size >= room or clock.free < 0:
-            return FULL
+            why = FULL
+            break
         # Ready strands first, in order; then the next event.
         if clock.ready_head >= 0:
             i = take_ready(st)
@@ -211,20 +213,22 @@ def advance(st, limit):
                 first.at < arrival or (first.at == arrival and first.order < clock.next_order)
             ):
                 if first.at >= end:
-                    return BOUNDARY
+                    why = BOUNDARY
+                    break
                 now = as_time(first.at)
-                clock.now = now
                 clock.hole = 1
                 i = happen(st, first.what, first.serial, now)
                 if i < 0:
                     continue
             else:
                 if arrival >= end:
-                    return BOUNDARY
+                    why = BOUNDARY
+                    break
                 now = as_time(arrival)
-                clock.now = now
                 i = start_request(st, now)
-        if run_strand(st, i, now) == FULL:
+        why = run_strand(st, i, now)
+        if why == FULL:
             put_back(st, i)
-            return FULL
-    return SLICE
+            break
+    clock.now = now
+    return why
