@@ -112,7 +112,6 @@ def summary(forecast: Forecast) -> str:
         f"traffic; {forecast.simulations} simulations at steady rates.",
         f"Cost now: {forecast.cost_before.describe()}",
     ]
-    lines += [f"Cost note: {note}" for note in forecast.cost_before.notes]
     if forecast.points:
         frame = table(forecast)
         formats = {
