@@ -8,7 +8,71 @@ it, what does it cost? Names load when first used, so that importing is quick.
 from __future__ import annotations
 
 import importlib as _importlib
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
+
+if _TYPE_CHECKING:  # what `__getattr__` finds, for editors and type checkers
+    from scalesim.components import (
+        Cache as Cache,
+        Database as Database,
+        Endpoint as Endpoint,
+        LoadBalancer as LoadBalancer,
+        MessageQueue as MessageQueue,
+        Retry as Retry,
+        Service as Service,
+        call as call,
+        compute as compute,
+        parallel as parallel,
+        publish as publish,
+        sleep as sleep,
+    )
+    from scalesim.distributions import (
+        Constant as Constant,
+        Empirical as Empirical,
+        Exponential as Exponential,
+        LogNormal as LogNormal,
+        Pareto as Pareto,
+        Uniform as Uniform,
+    )
+    from scalesim.errors import (
+        InvalidInput as InvalidInput,
+        InvalidModel as InvalidModel,
+        ScalesimError as ScalesimError,
+    )
+    from scalesim.io import (
+        read_model as read_model,
+        read_traffic as read_traffic,
+        write_model as write_model,
+    )
+    from scalesim.plots import (
+        draw as draw,
+        plot as plot,
+    )
+    from scalesim.run import (
+        simulate as simulate,
+    )
+    from scalesim.studies.forecast import (
+        forecast as forecast,
+    )
+    from scalesim.studies.objective import (
+        Objective as Objective,
+    )
+    from scalesim.topology import (
+        Topology as Topology,
+    )
+    from scalesim.traffic import (
+        ClosedTraffic as ClosedTraffic,
+        Compound as Compound,
+        RateProfile as RateProfile,
+        ReplayTraffic as ReplayTraffic,
+        Traffic as Traffic,
+        UniformKeys as UniformKeys,
+        Zipf as Zipf,
+    )
+    from scalesim.units import (
+        gib as gib,
+        minutes as minutes,
+        ms as ms,
+    )
 
 __version__ = "0.1.0"
 

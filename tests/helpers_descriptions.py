@@ -12,9 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from scalesim import components as c
-from scalesim import distributions as d
-from scalesim import traffic as t
+from scalesim import components as c, distributions as d, traffic as t
 from scalesim.components.steps import STEPS, Sleep
 from scalesim.fields import (
     Description,

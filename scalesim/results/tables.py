@@ -214,7 +214,11 @@ def summary(results: Results) -> str:
     latency, spec = results.latency, results.recordings[0].spec
     lines = [*results.notices]
     if results.partial:
-        lines.append("PARTIAL: the run was interrupted; the figures are of the part that was run")
+        asked = (spec.duration - spec.warmup) * results.trials
+        lines.append(
+            f"PARTIAL: interrupted; the figures are of {results.measured_time:,.4g} s measured, of "
+            f"{asked:,.4g} s asked for"
+        )
     lines += [
         f"measured {spec.duration - spec.warmup:g} s after {spec.warmup:g} s of warm-up, "
         f"{results.trials} trial{'s' if results.trials > 1 else ''}, {results.engine} engine",

@@ -8,9 +8,10 @@ breaking rates give the interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,8 +23,9 @@ from scalesim.studies.objective import Objective
 from scalesim.topology import Topology
 from scalesim.traffic import Traffic
 
-__all__ = ["BreakingLoad", "Evaluation", "Evaluator", "find_breaking_load"]
+__all__ = ["BreakingLoad", "Evaluation", "Evaluator", "find_breaking_load", "in_threads"]
 
+T = TypeVar("T")
 _RATIO = 1.01
 _HIGHEST_FACTOR = 4096.0
 
@@ -110,6 +112,8 @@ class Evaluator:
             seed=self.seed + trial,
             progress=False,
         )
+        if results.partial:  # Ctrl-C: half a run must not decide anything
+            raise KeyboardInterrupt
         return self._judge(rate, results)
 
     def _judge(self, rate: float, results: Results) -> Evaluation:
@@ -167,18 +171,24 @@ def find_breaking_load(
         return first
     brackets = [first]
     if trials > 1:
-        with ThreadPoolExecutor(2) as pool:
-            jobs = [
-                pool.submit(_bracket, evaluate, first.rate, trial, tick)
-                for trial in range(1, trials)
-            ]
-            brackets += [job.result() for job in jobs]
+        brackets += in_threads(
+            lambda trial: _bracket(evaluate, first.rate, trial, tick), range(1, trials)
+        )
     rates = [each.rate for each in brackets if math.isfinite(each.rate)]
     mean, half = _interval(rates)
     spread = mean * (_RATIO - 1) / 2
     return BreakingLoad(
         mean, max(mean - half - spread, 0.0), mean + half + spread, first.failing, first.passing
     )
+
+
+def in_threads(work: Callable[[int], T], numbers: Iterable[int]) -> list[T]:
+    """Return ``[work(n) for n in numbers]``, two at a time; Ctrl-C drops what has not begun."""
+    pool = ThreadPoolExecutor(2)
+    try:
+        return list(pool.map(work, numbers))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _bracket(

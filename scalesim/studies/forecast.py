@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from scalesim.errors import InvalidModel
 from scalesim.results import Bottleneck
 from scalesim.studies.answer import Break, Fix, Forecast, MonthPoint
-from scalesim.studies.breaking import BreakingLoad, Evaluation, Evaluator, find_breaking_load
+from scalesim.studies.breaking import (
+    BreakingLoad,
+    Evaluation,
+    Evaluator,
+    find_breaking_load,
+    in_threads,
+)
 from scalesim.studies.cost import monthly_cost
 from scalesim.studies.forecast_arguments import Ticker, check_arguments
 from scalesim.studies.levers import Lever, levers_for
@@ -201,8 +206,7 @@ class _Study:
                 not e.misses,
             )
 
-        with ThreadPoolExecutor(2) as pool:
-            return tuple(pool.map(point, range(self.months + 1)))
+        return tuple(in_threads(point, range(self.months + 1)))
 
     def month_of(self, rate: float) -> int | None:
         """Return the first month whose peak reaches `rate`; None beyond 100 years."""

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from conformance.engines import assert_engines_agree
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from scalesim import distributions as dist
 from scalesim.components import (

@@ -20,8 +20,7 @@ from scalesim.components.steps import STEPS
 from scalesim.distributions import Distribution
 from scalesim.errors import InvalidInput, InvalidModel
 from scalesim.fields import OneOf
-from scalesim.io import Model, atomic, yaml_nodes
-from scalesim.io import model_file as module
+from scalesim.io import Model, atomic, model_file as module, yaml_nodes
 from scalesim.policies.eviction import EVICTION
 from scalesim.policies.load_balancing import BALANCING
 from scalesim.policies.sharding import SHARDING

@@ -11,8 +11,7 @@ instructions to each access, in case it counts from the end (measured: a seventh
 
 from __future__ import annotations
 
-from numpy import float64, int64
-from numpy import uint64 as ix
+from numpy import float64, int64, uint64 as ix
 
 __all__ = ["CLASS_SHIFT", "as_bits", "as_time", "ix", "push", "settle_hole"]
 
