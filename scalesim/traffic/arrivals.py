@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 from scalesim.components.steps import Retry
-from scalesim.distributions import Constant, Distribution, sizes, times
+from scalesim.distributions import Distribution, sizes, times
 from scalesim.errors import InvalidModel, Problem
 from scalesim.fields import (
     Description,
@@ -207,16 +207,12 @@ class ClosedTraffic(AnyTraffic):
     ----------
     users : int [>= 1]
     think_time : Distribution or float [s]
+        With 0, every request must take time: a run in which users who are answered at once send
+        requests without end is stopped with an error.
     """
 
     users: int = param(Integer(1, 10_000_000), "number of users", kw_only=False)
     think_time: Distribution = param(times(), "pause between answer and next request")
-
-    def check_together(self) -> Iterator[Problem]:
-        yield from super().check_together()
-        if self.think_time == Constant(0.0):
-            message = "got 0 s; users who are turned away at once would try again without end; "
-            yield Problem("", message + "give a pause, if only 1 us", ("think_time",))
 
     def scaled(self, factor: float) -> Self:
         return dataclasses.replace(self, users=max(1, round(self.users * factor)))

@@ -244,7 +244,7 @@ def test_distribution(law, discipline):
     assert_engines_agree(Topology(edge, service, entry="edge"), traffic, duration=2.0)
 
 
-# Without a pause and with a full backlog simulated time would stand still.
+# Without a pause and with a full backlog simulated time would stand still, which is an error.
 @pytest.mark.parametrize("law", [law for law in DISTRIBUTIONS if law.mean > 0], ids=repr)
 def test_distribution_as_think_time(law):
     service = web(compute(EXP(0.002)), workers=3, cores=2, backlog=2)
@@ -397,7 +397,7 @@ CASES = {
         ClosedTraffic(9, think_time=0.02), 1.0, compute(0.01), workers=4, cores=2
     ),
     "closed, no thinking": one_service(
-        ClosedTraffic(5, think_time=1e-6), 0.5, compute(0.01), workers=2
+        ClosedTraffic(5, think_time=0.0), 0.5, compute(0.01), workers=2
     ),
     "closed, impatient": one_service(
         ClosedTraffic(20, think_time=EXP(0.01), timeout=0.02, retry=Retry(2)), 1.0, backlog=3

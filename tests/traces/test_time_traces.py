@@ -108,6 +108,23 @@ def test_a_closed_user_waits_for_the_retries_too(engine) -> None:
 
 
 @both_engines
+def test_closed_users_without_a_pause(engine) -> None:
+    results = simulate(engine, served(1.0), ss.ClosedTraffic(2, think_time=0.0), 4.25)
+    table = results.attempts_table()
+    assert table["arrived_at_s"].tolist() == [0, 0, 1, 2, 3, 4]
+    assert table["ended_at_s"].tolist()[:4] == [1, 2, 3, 4]
+
+
+@both_engines
+def test_users_who_neither_pause_nor_wait_are_an_error(engine) -> None:
+    # Two of three are turned away at once, again and again, while the first is served.
+    server = ss.Service("server", backlog=0, endpoints={"get": [ss.compute(1.0)]})
+    message = r"traffic\.think_time: 3 users began more than 100,300 requests at 0 s"
+    with pytest.raises(ss.InvalidModel, match=message):
+        simulate(engine, server, ss.ClosedTraffic(3, think_time=0.0), 10.0)
+
+
+@both_engines
 def test_constant_arrivals_start_after_one_gap(engine) -> None:
     results = simulate(engine, served(0.0), ss.Traffic(4.0, arrivals="constant"), 2.0)
     assert results.attempts_table()["arrived_at_s"].tolist() == near(

@@ -47,8 +47,11 @@ class CompiledEngine:
         out = empty_arrays(plan, spec)
         bucket, reached, stopped = 0, 0.0, False
         counted = np.zeros(BUCKETS, np.int64)
+        users = int(plan.source["users"][0])
         while bucket < len(spec.boundaries) and not stopped:
             why = advance(state, SLICE_EVENTS)
+            if state.clock["most_at_once"][0] > base.requests_at_once(users):
+                raise base.endless_loop(users, float(state.clock["instant"][0]))
             if why == loop.FULL:
                 state = grown(state)
             elif why == loop.BOUNDARY:

@@ -137,6 +137,12 @@ def think(st, i, now):
 
 def start_user(st, i, now):
     """Let a user who has thought send the next request."""
+    clock = st.clock[0]
+    if now != clock.instant:
+        clock.instant = now
+        clock.at_once = 0
+    clock.at_once += 1
+    clock.most_at_once = max(clock.most_at_once, clock.at_once)
     key = user_key(st, i)
     st.strand[i].turns += 1
     begin(st, i, key, now)

@@ -49,6 +49,9 @@ CLOCK = np.dtype(
         ("depth", "i8"),
         ("key_count", "i8"),
         ("started", "i8"),
+        ("instant", "f8"),
+        ("at_once", "i8"),
+        ("most_at_once", "i8"),
     ]
 )
 EVENT = np.dtype([("at", "i8"), ("order", "i8"), ("what", "i8"), ("serial", "i8")])

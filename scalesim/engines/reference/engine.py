@@ -17,6 +17,8 @@ from scalesim.engines.base import (
     THINK_SITE,
     USER_TAG,
     Progress,
+    endless_loop,
+    requests_at_once,
 )
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
@@ -71,6 +73,7 @@ class Trial:
         self.out = empty_arrays(plan, spec)
         self.bucket = 0
         self.requests_begun = self.in_flight = self.strands = self.events = 0
+        self.instant, self.at_once = 0.0, 0
 
     # The loop -----------------------------------------------------------------------------
 
@@ -170,9 +173,17 @@ class Trial:
             key = child_key(root_key(self.seed, user), USER_TAG, turn)
             think = self.draw(self.source[0].think, key, THINK_SITE)
             yield after(self.env, think, ops.ARRIVAL)
+            self.refuse_endless_loop()
             yield from self.execute(self.begin_request(key))
             self.strands += 1  # the user is back, thinking
             turn += 1
+
+    def refuse_endless_loop(self) -> None:
+        """Raise if users who do not pause begin request after request at one instant."""
+        now, users = self.env.now, self.source[0].users
+        self.instant, self.at_once = now, self.at_once + 1 if now == self.instant else 1
+        if self.at_once > requests_at_once(users):
+            raise endless_loop(users, now)
 
     def begin_request(self, key: int) -> Strand:
         """Return the strand of a new request: what it asks for, which key, from which client."""
