@@ -30,6 +30,7 @@ __all__ = [
     "ATTEMPT",
     "CALL",
     "CHANCE",
+    "CONTEND",
     "COMPLETED",
     "COUNT",
     "DELAY",
@@ -225,6 +226,16 @@ OPERATIONS = (
     Operation("RECORD", "a: tally", "Record the time since this strand was spawned.", "none", "it"),
     Operation("COUNT", "a: counter", "Add one to a counter.", records="it"),
     Operation("JUMP", "a: program counter", "Go on at a."),
+    Operation(
+        "CONTEND",
+        "a: station, b: sampler",
+        "SHARE on processors that slow each other down: with n strands each progresses at "
+        "min(1, c/n) / (1 + contention (n - 1) + coherency n (n - 1)) of full speed, the universal "
+        "scalability law.",
+        events="departure, as SHARE",
+        records="as SHARE",
+        draws="one demand",
+    ),
 )
 
 (
@@ -254,4 +265,5 @@ OPERATIONS = (
     RECORD,
     COUNT,
     JUMP,
+    CONTEND,
 ) = range(len(OPERATIONS))

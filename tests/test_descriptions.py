@@ -294,6 +294,11 @@ INTEGER = "allowed is a whole number from"
         (web(backlog=-1), 'service "web": backlog: got -1'),
         (web(cores=0), 'service "web": cores: got 0'),
         (web(cpu_discipline="lifo"), 'cpu_discipline: got "lifo". '),
+        (web(contention=-0.1), "contention: got -0.1"),
+        (
+            web(coherency=0.1, cpu_discipline="fifo"),
+            'coherency: got 0.1, but cpu_discipline is "fifo"; it needs "ps"',
+        ),
         (web(memory=0.0), 'service "web": memory: got 0'),
         (web(memory=math.nan), 'service "web": memory: got nan'),
         (web(memory=1e9, memory_base=2e9), "nothing is left for requests"),

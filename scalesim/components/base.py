@@ -49,10 +49,12 @@ class Emitter(Protocol):
         queue_limit: int | None = None,
         initial: int = 0,
         absent: Container[int] = (),
+        slowdown: tuple[float, float] = (0.0, 0.0),
     ) -> int:
         """Declare `count` equal stations, one an instance; return the first's index.
 
         Instances in `absent` have none: nothing may use theirs, and results leave it out.
+        `slowdown` is (contention, coherency) of shared processors.
         """
 
     def sampler(self, distribution: Distribution, scale: float = 1.0) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent
-from scalesim.components.service import processors
+from scalesim.components.service import check_slowdown, processors
 from scalesim.distributions import Constant, Distribution, times
 from scalesim.errors import Problem
 from scalesim.fields import Integer, Name, Number, OneOf, param
@@ -38,6 +38,10 @@ class Database(MachineComponent):
     cores : int [>= 1]
         Processor cores of one node.
     cpu_discipline : {"ps", "fifo"}
+    contention, coherency : float [>= 0]
+        How much computations slow each other down (universal scalability law): with n at once
+        each progresses at ``1 / (1 + contention (n - 1) + coherency n (n - 1))`` of what sharing
+        the cores leaves it (Gunther, "Guerrilla capacity planning", 2007).
     disk_iops : float, optional [operations a second, > 0]
         Speed of one node's disk, one operation after another; None: not modelled.
     read_ios, write_ios : float [operations, >= 0]
@@ -64,6 +68,8 @@ class Database(MachineComponent):
     cpu_discipline: str = param(
         Name(choices=("ps", "fifo")), "how the cores are shared", default="ps"
     )
+    contention: float = param(Number(at_least=0), "slowdown by waiting for another", default=0.0)
+    coherency: float = param(Number(at_least=0), "slowdown by agreeing with another", default=0.0)
     disk_iops: float | None = param(
         Number("1/s", above=0), "disk operations a second, a node", default=None
     )
@@ -97,6 +103,7 @@ class Database(MachineComponent):
 
     def check_together(self) -> Iterator[Problem]:
         yield from super().check_together()
+        yield from check_slowdown(self.contention, self.coherency, self.cpu_discipline)
         zero = Constant(0.0)
         if self.read == zero and self.write == zero and self.disk_iops is None:
             yield Problem(
@@ -117,7 +124,8 @@ class Database(MachineComponent):
         # A replica's apply computes beside the connections, hence the one slot more.
         slots = self.connections + (1 if self.read_replicas else 0)
         fifo = self.cpu_discipline == "fifo"
-        cpu, cpu_op = processors(emit, self.name, nodes, slots, self.cores, fifo)
+        slowdown = (self.contention, self.coherency)
+        cpu, cpu_op = processors(emit, self.name, nodes, slots, self.cores, fifo, slowdown)
         disk = -1
         if self.disk_iops is not None:
             disk = emit.station(self.name, "disk", count=nodes, slots=1)

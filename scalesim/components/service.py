@@ -21,7 +21,7 @@ from scalesim.errors import Problem
 from scalesim.fields import Description, Integer, MapOf, Name, Nested, Number, OneOf, param
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
 
-__all__ = ["Endpoint", "Service", "processors"]
+__all__ = ["Endpoint", "Service", "check_slowdown", "processors"]
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,38 @@ class Endpoint(Description):
     response_bytes: Distribution | None = param(sizes(), "size of the response", default=None)
 
 
-def processors(emit: Emitter, name: str, count: int, slots: int, cores: int, fifo: bool) -> Any:
+def processors(
+    emit: Emitter,
+    name: str,
+    count: int,
+    slots: int,
+    cores: int,
+    fifo: bool,
+    slowdown: tuple[float, float],
+) -> Any:
     """Declare the processors of `count` nodes; return (station, operation that uses them).
 
     With as many cores as computations at once (`slots`) no two share one: each has its own.
     """
+    if any(slowdown):
+        station = emit.station(
+            name, "cpu", count=count, slots=cores, kind="shared", slowdown=slowdown
+        )
+        return station, ops.CONTEND
     alone = slots <= cores
     kind = "slots" if fifo or alone else "shared"
     station = emit.station(name, "cpu", count=count, slots=cores, kind=kind)
     return station, ops.SERVE if kind == "slots" else ops.SHARE
+
+
+def check_slowdown(
+    contention: object, coherency: object, cpu_discipline: object
+) -> Iterator[Problem]:
+    """Yield a problem if cores that nobody shares are to slow each other down."""
+    for name, value in (("contention", contention), ("coherency", coherency)):
+        if value and cpu_discipline != "ps":
+            message = f'got {value}, but cpu_discipline is "{cpu_discipline}"; it needs "ps"'
+            yield Problem("", message, (name,))
 
 
 @COMPONENTS.add("service")
@@ -72,6 +95,10 @@ class Service(MachineComponent):
         Processor cores of one instance.
     cpu_discipline : {"ps", "fifo"}
         Cores shared equally among all that compute, or one after another.
+    contention, coherency : float [>= 0]
+        How much computations slow each other down (universal scalability law): with n at once
+        each progresses at ``1 / (1 + contention (n - 1) + coherency n (n - 1))`` of what sharing
+        the cores leaves it (Gunther, "Guerrilla capacity planning", 2007).
     memory : float, optional [bytes, > 0]
         Limit of one instance; a request that does not fit fails. None: not modelled.
     memory_base, memory_per_request : float [bytes, >= 0]
@@ -92,6 +119,8 @@ class Service(MachineComponent):
     cpu_discipline: str = param(
         Name(choices=("ps", "fifo")), "how the cores are shared", default="ps"
     )
+    contention: float = param(Number(at_least=0), "slowdown by waiting for another", default=0.0)
+    coherency: float = param(Number(at_least=0), "slowdown by agreeing with another", default=0.0)
     memory: float | None = param(Number("B", above=0), "memory, an instance", default=None)
     memory_base: float = param(Number("B", at_least=0), "memory in use when idle", default=0.0)
     memory_per_request: float = param(
@@ -112,6 +141,7 @@ class Service(MachineComponent):
 
     def check_together(self) -> Iterator[Problem]:
         yield from super().check_together()
+        yield from check_slowdown(self.contention, self.coherency, self.cpu_discipline)
         if isinstance(self.memory, (int, float)) and isinstance(self.memory_base, (int, float)):
             if self.memory_base >= self.memory:
                 yield Problem(
@@ -138,7 +168,9 @@ class Service(MachineComponent):
         )
         fifo = self.cpu_discipline == "fifo"
         widest = max(computations_at_once(each.steps) for each in self.endpoints.values())
-        cpu, cpu_op = processors(emit, self.name, n, self.workers * widest, self.cores, fifo)
+        slowdown = (self.contention, self.coherency)
+        slots = self.workers * widest
+        cpu, cpu_op = processors(emit, self.name, n, slots, self.cores, fifo, slowdown)
         memory = network_in = network_out = -1
         if self.memory is not None:
             memory = emit.station(

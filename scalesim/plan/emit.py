@@ -61,12 +61,13 @@ class PlanEmitter:
         queue_limit: int | None = None,
         initial: int = 0,
         absent: Container[int] = (),
+        slowdown: tuple[float, float] = (0.0, 0.0),
     ) -> int:
         first = len(self.labels)
         limit = -1 if queue_limit is None else queue_limit
         for instance in range(count):
             here = 0 if instance in absent else slots
-            self.rows["station"].append((_KINDS[kind], here, limit, initial))
+            self.rows["station"].append((_KINDS[kind], here, limit, initial, *slowdown))
             self.labels.append(StationLabel(component, resource, instance))
         return first
 

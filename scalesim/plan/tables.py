@@ -47,7 +47,16 @@ CODE = np.dtype(
         ("tag", "u8"),
     ]
 )
-STATION = np.dtype([("kind", "i8"), ("slots", "i8"), ("queue_limit", "i8"), ("initial", "i8")])
+STATION = np.dtype(
+    [
+        ("kind", "i8"),
+        ("slots", "i8"),
+        ("queue_limit", "i8"),
+        ("initial", "i8"),
+        ("contention", "f8"),
+        ("coherency", "f8"),
+    ]
+)
 SAMPLER = np.dtype(
     [("kind", "i8"), ("a", "f8"), ("b", "f8"), ("c", "f8"), ("first", "i8"), ("count", "i8")]
 )

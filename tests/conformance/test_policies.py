@@ -414,6 +414,10 @@ CASES = {
     "ties, shared": ties(128.0, 0.0078125, workers=8, cores=3),
     "ties, overload": ties(256.0, 0.0078125, workers=4, cores=1, backlog=2),
     "ties, fifo": ties(256.0, 0.0078125, workers=8, cores=2, cpu_discipline="fifo"),
+    "slowdown": one_service(
+        Traffic(200.0), 2.0, workers=20, cores=3, contention=0.1, coherency=0.01
+    ),
+    "slowdown, ties": ties(128.0, 0.0078125, workers=8, cores=9, contention=0.5),
     "overload": one_service(Traffic(500.0), 2.0, workers=50, cores=2),
     "tiny limits": one_service(Traffic(500.0), 1.0, workers=1, backlog=0),
     "nothing to do": one_service(Traffic(100.0), 1.0, sleep(0.0)),

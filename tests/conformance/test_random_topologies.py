@@ -78,6 +78,12 @@ times = st.one_of(
     st.just(dist.HyperExponential(probabilities=(0.8, 0.2), means=(0.002, 0.03))),
     st.just(dist.Empirical((0.0, 0.001, 0.001, 0.02))),
 )
+processors = st.one_of(
+    st.fixed_dictionaries({"cpu_discipline": st.sampled_from(("ps", "fifo"))}),
+    st.fixed_dictionaries(
+        {"contention": st.sampled_from((0.0, 0.5)), "coherency": st.sampled_from((0.0, 0.1))}
+    ),
+)
 demands = st.one_of(positive, st.builds(dist.Exponential, positive))
 sizes = st.sampled_from((0.0, 1000.0)) | st.builds(dist.Exponential, st.just(1000.0))
 popularity = st.one_of(
@@ -112,7 +118,7 @@ class Parts:
                 write=draw(demands),
                 queue_limit=draw(bound),
                 cores=draw(small),
-                cpu_discipline=draw(st.sampled_from(("ps", "fifo"))),
+                **draw(processors),
                 disk_iops=draw(st.sampled_from((None, 250.0, 1000.0))),
                 write_ios=draw(st.sampled_from((0.0, 1.0, 2.0))),
                 read_replicas=replicas,
@@ -170,7 +176,7 @@ class Parts:
             workers=draw(st.integers(1, 5)),
             backlog=draw(bound),
             cores=draw(small),
-            cpu_discipline=draw(st.sampled_from(("ps", "fifo"))),
+            **draw(processors),
             memory=500.0 if memory else None,
             memory_base=draw(st.sampled_from((0.0, 100.0))) if memory else 0.0,
             memory_per_request=draw(st.sampled_from((0.0, 100.0, 300.0))) if memory else 0.0,

@@ -31,6 +31,7 @@ from scalesim.engines.compiled import (
     loop,
     operations,
     requests,
+    seldom,
     stations,
     strands,
 )
@@ -112,12 +113,14 @@ _SELDOM = {
     load_balancing.random,
     sampling.exponential_edge,
     sampling.sample_other,
+    seldom.seldom_event,
+    seldom.seldom_operation,
     stations.merge,
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
     ops, tables, arrivals, draws, sampling, eviction, caches, heap, ladders, loop, operations,
-    requests,
+    requests, seldom,
     stations, strands,
 )  # fmt: skip
 
@@ -135,6 +138,7 @@ def _helpers() -> list[Callable[..., Any]]:
         stations,
         caches,
         requests,
+        seldom,
         operations,
         loop,
     ):

@@ -17,8 +17,10 @@ from scalesim.engines.compiled.operations import (
     route,
 )
 from scalesim.engines.compiled.requests import THINKING, start_request, start_source, start_user
+from scalesim.engines.compiled.seldom import seldom_event
 from scalesim.engines.compiled.stations import (
     RESUME,
+    SELDOM,
     SHARED_DONE,
     acquire,
     finish_service,
@@ -76,7 +78,7 @@ def run_strand(st, i, now):
             me.drawn = 0
             s = row.a + instance
             if op == ops.SHARE:
-                share(st, s, i, time, now)
+                share(st, s, i, time, now, False)
                 break
             started = 1
             if op == ops.DELAY:
@@ -174,9 +176,11 @@ def happen(st, what, serial, now):
     if kind == SHARED_DONE:
         if st.station[i].generation != serial:
             return -1
-        i = finish_share(st, i, now)
+        i = finish_share(st, i, now, False)
         st.strand[i].pc += 1
         return i
+    if kind == SELDOM:
+        return seldom_event(st, i, serial, now)
     if st.strand[i].waiting != serial:
         return -1
     st.strand[i].waiting = 0

@@ -12,6 +12,7 @@ from scalesim.engines.compiled.caches import drop_key, fill, lookup
 from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.ladders import choose_target
 from scalesim.engines.compiled.requests import end_request
+from scalesim.engines.compiled.seldom import BLOCKED, seldom_operation
 from scalesim.engines.compiled.stations import RESUME, TIMEOUT, reserve, unreserve
 from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_child
 from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
@@ -19,8 +20,6 @@ from scalesim.kernels.sampling import backoff_delay
 
 __all__ = ["BLOCKED", "NO_STRAND", "drawn_time", "end_strand", "other_operation", "route"]
 
-BLOCKED = -1
-"""Instead of a program counter: the strand waits for something."""
 NO_STRAND = -2
 """Instead of a program counter: a new strand is needed and none is free."""
 
@@ -95,6 +94,8 @@ def other_operation(st, i, row, pc, instance, key, now):
             strand[i].status = strand[i].joined
             strand[i].joined = ops.COMPLETED
             then = row.on_fail
+    elif op == ops.CONTEND:
+        then = seldom_operation(st, i, row, instance, key, now)
     elif st.clock[0].free < 0:
         then = NO_STRAND
     else:

@@ -152,6 +152,7 @@ class State(NamedTuple):
     wait_histogram: np.ndarray
     tally_histogram: np.ndarray
     requests: np.ndarray
+    serving: np.ndarray
 
 
 def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
@@ -213,6 +214,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         wait_histogram=arrays["wait_histogram"].ravel(),
         tally_histogram=arrays["tally_histogram"].ravel(),
         requests=arrays["requests"],
+        serving=plan.station.copy(),
     )
     return grown(state, 64 + 2 * users)
 

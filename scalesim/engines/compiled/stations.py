@@ -24,8 +24,8 @@ __all__ = [
     "unreserve",
 ]
 
-RESUME, SHARED_DONE, TIMEOUT = 0, 1, 2
-"""Kinds of event; ``what`` is index * 4 + kind."""
+RESUME, SHARED_DONE, TIMEOUT, SELDOM = 0, 1, 2, 3
+"""Kinds of event; ``what`` is index * 4 + kind. SELDOM: see `scalesim.engines.compiled.seldom`."""
 
 
 def advance_areas(here, now):
@@ -139,12 +139,21 @@ def unreserve(st, s, amount, now):
 # and order of arrival, linked through `left` and `right`; `head` is its root.
 
 
-def sharing_rate(here):
+# `slowed`: whether the strands slow each other down. Where it is a constant, the other case costs
+# nothing.
+
+
+def sharing_rate(st, s, slowed):
     """Return the progress of each strand, in cores."""
+    here = st.station[ix(s)]
     n = here.busy + here.depth
-    if n <= here.slots:
-        return 1.0
-    return here.slots / n
+    rate = 1.0
+    if n > here.slots:
+        rate = here.slots / n
+    if slowed and n > 1.0:
+        law = st.serving[ix(s)]
+        rate /= 1.0 + law.contention * (n - 1.0) + law.coherency * n * (n - 1.0)
+    return rate
 
 
 def set_sharing(here, n):
@@ -183,20 +192,21 @@ def merge(strand, a, b):
         a = rest
 
 
-def schedule_sharing(st, s, now):
+def schedule_sharing(st, s, now, slowed):
     """Schedule the departure of the strand that will leave first."""
     here = st.station[ix(s)]
     here.generation += 1
     left = st.strand[ix(here.head)].mark - here.virtual
-    delay = max(left, 0.0) / sharing_rate(here)
-    push(st, now + delay, DEPARTURE, s * 4 + SHARED_DONE, here.generation)
+    delay = max(left, 0.0) / sharing_rate(st, s, slowed)
+    kind = SELDOM if slowed else SHARED_DONE
+    push(st, now + delay, DEPARTURE, s * 4 + kind, here.generation)
 
 
-def share(st, s, i, demand, now):
+def share(st, s, i, demand, now, slowed):
     """Let strand i join the sharing of station s."""
     here = st.station[ix(s)]
     me = st.strand[ix(i)]
-    rate = sharing_rate(here)
+    rate = sharing_rate(st, s, slowed)
     here.virtual += (now - here.touched) * rate
     here.touched = now
     advance_areas(here, now)
@@ -209,11 +219,11 @@ def share(st, s, i, demand, now):
     me.left = -1
     me.right = -1
     here.head = merge(st.strand, here.head, i)
-    if here.head == i or sharing_rate(here) != rate:
-        schedule_sharing(st, s, now)
+    if here.head == i or sharing_rate(st, s, slowed) != rate:
+        schedule_sharing(st, s, now, slowed)
 
 
-def finish_share(st, s, now):
+def finish_share(st, s, now, slowed):
     """Let the first strand leave the sharing of station s; return it."""
     here = st.station[ix(s)]
     i = here.head
@@ -228,7 +238,7 @@ def finish_share(st, s, now):
     wait = now - me.since - me.service
     record_wait(st, s, wait if wait > now * ROUNDING else 0.0)
     if here.head >= 0:
-        schedule_sharing(st, s, now)
+        schedule_sharing(st, s, now, slowed)
     else:
         here.virtual = 0.0
     return i

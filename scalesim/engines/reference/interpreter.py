@@ -294,4 +294,5 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     record,
     count,
     jump,
+    share,
 )

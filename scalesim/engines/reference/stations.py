@@ -14,18 +14,23 @@ import simpy
 from scalesim.engines.reference.clock import after, fire, later
 from scalesim.kernels.draws import BUCKETS, bucket
 from scalesim.ops import DEPARTURE, ROUNDING
+from scalesim.plan.tables import SHARED
 
 __all__ = ["SharedStation", "Station", "make_station"]
 
 
 def make_station(env: simpy.Environment, row: Any) -> Station:
     """Return the station that a row of the plan's table describes."""
-    cls = SharedStation if row["kind"] == 1 else Station
-    return cls(env, int(row["slots"]), int(row["queue_limit"]), int(row["initial"]))
+    cls = SharedStation if row["kind"] == SHARED else Station
+    station = cls(env, int(row["slots"]), int(row["queue_limit"]), int(row["initial"]))
+    station.contention, station.coherency = float(row["contention"]), float(row["coherency"])
+    return station
 
 
 class Station:
     """Slots with a first-come-first-served waiting line, or an amount without one."""
+
+    contention = coherency = 0.0
 
     def __init__(self, env: simpy.Environment, slots: int, queue_limit: int, initial: int) -> None:
         self.env = env
@@ -139,7 +144,10 @@ class SharedStation(Station):
     def rate(self) -> float:
         """Progress of each strand, in cores."""
         n = len(self.sharing)
-        return 1.0 if n <= self.slots else self.slots / n
+        rate = 1.0 if n <= self.slots else self.slots / n
+        if n > 1 and (self.contention or self.coherency):
+            rate /= 1.0 + self.contention * (n - 1) + self.coherency * n * (n - 1)
+        return rate
 
     def share(self, demand: float) -> simpy.Event:
         """Return the event of the end of `demand` seconds of processor time."""
