@@ -7,7 +7,7 @@ on the length of the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,11 +20,14 @@ from scalesim.plan import Plan
 __all__ = [
     "CACHE_SERIES",
     "FLOW_SERIES",
+    "HISTOGRAM",
+    "HISTOGRAMS",
     "STATION_SERIES",
     "TALLY_SERIES",
     "Recording",
     "RunSpec",
     "empty_arrays",
+    "histogram_cells",
 ]
 
 STATION_SERIES = np.dtype(
@@ -46,6 +49,16 @@ FLOW_SERIES = np.dtype([("count", "i8"), ("latency", "f8"), ("squared", "f8"), (
 
 CACHE_SERIES = np.dtype([("hits", "i8"), ("misses", "i8"), ("evictions", "i8")])
 TALLY_SERIES = np.dtype([("count", "i8"), ("total", "f8"), ("longest", "f8")])
+
+HISTOGRAM = np.dtype([("bucket", "i4"), ("row", "i4"), ("place", "i4"), ("count", "i8")])
+"""One filled cell of a histogram: bucket of time, whose it is, bucket of the value, how many.
+
+Most of the 5120 places are empty, so that only the filled ones are kept, for each bucket of time:
+every quantile can then be had of any window, and of batches of it.
+"""
+
+HISTOGRAMS = ("latency", "wait", "tally")
+"""What histograms are kept of."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +102,16 @@ class Recording:
     station : STATION_SERIES array [B, S]
     flow : FLOW_SERIES array [B, E, O]
     arrived : int64 array [B, E]
-    latency_histogram : int64 array [E, O, BUCKETS]
-        Of the measured window; so are `wait_histogram` and `tally_histogram`.
-    completed_histogram : int64 array [B, BUCKETS]
-        Latency of completed requests, all endpoints.
-    wait_histogram : int64 array [S, BUCKETS]
-        Waits longer than zero.
+    latency_cells : HISTOGRAM array [cells]
+        Row: endpoint x O + outcome.
+    wait_cells : HISTOGRAM array [cells]
+        Row: station. Waits longer than zero.
+    tally_cells : HISTOGRAM array [cells]
+        Row: tally.
     cache : CACHE_SERIES array [B, C]
     routed : int64 array [B, T]
     counter : int64 array [B, K]
     tally : TALLY_SERIES array [B, L]
-    tally_histogram : int64 array [L, BUCKETS]
     requests : float64 array [N, 4] or None
         Arrival time, end time (nan: in flight), endpoint, outcome of the first requests.
     in_flight : int
@@ -115,14 +127,13 @@ class Recording:
     station: np.ndarray
     flow: np.ndarray
     arrived: np.ndarray
-    latency_histogram: np.ndarray
-    completed_histogram: np.ndarray
-    wait_histogram: np.ndarray
+    latency_cells: np.ndarray
+    wait_cells: np.ndarray
+    tally_cells: np.ndarray
     cache: np.ndarray
     routed: np.ndarray
     counter: np.ndarray
     tally: np.ndarray
-    tally_histogram: np.ndarray
     requests: np.ndarray | None
     in_flight: int
     strands: int
@@ -133,6 +144,26 @@ class Recording:
     def partial(self) -> bool:
         """Whether the run was stopped before its end."""
         return self.ended_at < self.spec.duration
+
+    def cells(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the filled cells of some rows of the histogram `name`, one of `HISTOGRAMS`."""
+        cells: np.ndarray = getattr(self, f"{name}_cells")
+        return cells[np.isin(cells["row"], rows)]
+
+    def histogram(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the histogram of `rows` together in the measured window, int64 [BUCKETS]."""
+        own = self.cells(name, rows)
+        own = own[own["bucket"] >= self.spec.warmup_buckets]
+        out = np.zeros(BUCKETS, np.int64)
+        np.add.at(out, own["place"], own["count"])
+        return out
+
+    def histogram_series(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the histogram of `rows` together in each bucket of time, int64 [B, BUCKETS]."""
+        own = self.cells(name, rows)
+        out = np.zeros((len(self.spec.boundaries), BUCKETS), np.int64)
+        np.add.at(out, (own["bucket"], own["place"]), own["count"])
+        return out
 
     def check(self) -> None:
         """Raise `InternalError` unless requests are conserved to the unit.
@@ -166,6 +197,22 @@ class Recording:
                 yield f"{each.name}: {mine} and {theirs}"
 
 
+def histogram_cells(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return what each bucket of time adds to a histogram, as HISTOGRAM array [cells].
+
+    Parameters
+    ----------
+    parts : sequence of (int64 array, int64 array)
+        For each bucket of time the filled places, numbered row x BUCKETS + place, and their counts.
+    """
+    filled = np.concatenate([each[0] for each in parts])
+    cells = np.empty(len(filled), HISTOGRAM)
+    cells["bucket"] = np.repeat(np.arange(len(parts)), [len(each[0]) for each in parts])
+    cells["row"], cells["place"] = np.divmod(filled, BUCKETS)
+    cells["count"] = np.concatenate([each[1] for each in parts])
+    return cells
+
+
 def empty_arrays(plan: Plan, spec: RunSpec) -> dict[str, np.ndarray]:
     """Return zeroed arrays of the right shapes for an engine to fill."""
     b, e, o = len(spec.boundaries), len(plan.endpoint), len(OUTCOMES)
@@ -174,13 +221,9 @@ def empty_arrays(plan: Plan, spec: RunSpec) -> dict[str, np.ndarray]:
         "station": np.zeros((b, s), STATION_SERIES),
         "flow": np.zeros((b, e, o), FLOW_SERIES),
         "arrived": np.zeros((b, e), np.int64),
-        "latency_histogram": np.zeros((e, o, BUCKETS), np.int64),
-        "completed_histogram": np.zeros((b, BUCKETS), np.int64),
-        "wait_histogram": np.zeros((s, BUCKETS), np.int64),
         "cache": np.zeros((b, len(plan.cache)), CACHE_SERIES),
         "routed": np.zeros((b, t), np.int64),
         "counter": np.zeros((b, len(plan.counter_names)), np.int64),
         "tally": np.zeros((b, len(plan.tally_names)), TALLY_SERIES),
-        "tally_histogram": np.zeros((len(plan.tally_names), BUCKETS), np.int64),
         "requests": np.full((spec.request_limit, 4), np.nan),
     }

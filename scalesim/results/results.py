@@ -98,6 +98,11 @@ class Results:
                 out[field] = reduce(values, axis=0)
         return out
 
+    def histogram(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return a histogram of the window, summed over rows and trials, int64 [BUCKETS]."""
+        total: np.ndarray = np.sum([each.histogram(name, rows) for each in self.recordings], axis=0)
+        return total
+
     @cached_property
     def flow(self) -> np.ndarray:
         """Requests that ended in the window, FLOW_SERIES array [endpoints, outcomes]."""
@@ -116,11 +121,8 @@ class Results:
         rows = slice(None) if endpoint is None else _index(endpoint, names, "endpoint")
         o = _index(outcome, OUTCOMES, "outcome")
         cells = np.atleast_1d(self.flow[rows, o])
-        histogram = np.sum(
-            [each.latency_histogram[rows, o].reshape(-1, each.latency_histogram.shape[-1]).sum(0)
-             for each in self.recordings],
-            axis=0,
-        )  # fmt: skip
+        numbers = np.arange(self.flow.size).reshape(self.flow.shape)
+        histogram = self.histogram("latency", np.atleast_1d(numbers[rows, o]))
         return Latency(
             int(cells["count"].sum()),
             float(cells["latency"].sum()),
@@ -182,7 +184,7 @@ class Results:
     def wait_quantile(self, component: str, resource: str, p: float) -> float:
         """Return a quantile of the wait for a resource, all instances [s]."""
         rows = self._stations(component, resource)
-        counts = np.sum([each.wait_histogram[rows].sum(axis=0) for each in self.recordings], axis=0)
+        counts = self.histogram("wait", rows)
         zeros = int(self.station["granted"][rows].sum()) - int(counts.sum())
         return histogram_quantile(counts, p, max(zeros, 0))
 

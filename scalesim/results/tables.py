@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalesim.ops import OUTCOMES
+from scalesim.ops import COMPLETED, OUTCOMES
 from scalesim.plan.tables import AMOUNT
 from scalesim.results.latency import histogram_quantile
 
@@ -108,7 +108,7 @@ def _component_rows(results: Results) -> list[dict[str, Any]]:
         add(name, "evictions", int(cache["evictions"][c]))
     tally = results.pooled("tally")
     for k, (name, metric) in enumerate(plan.tally_names):
-        histogram = np.sum([each.tally_histogram[k] for each in results.recordings], axis=0)
+        histogram = results.histogram("tally", [k])
         count = int(tally["count"][k])
         add(name, f"{metric}_count", count)
         add(name, f"{metric}_mean_s", float(tally["total"][k] / count) if count else math.nan)
@@ -156,6 +156,8 @@ def series(results: Results) -> pd.DataFrame:
     starts = np.concatenate([[0.0], recording.spec.boundaries[:-1]])
     width = ends - starts
     keep = width > 0
+    rows = range(COMPLETED, results.flow.size, len(OUTCOMES))
+    histograms = recording.histogram_series("latency", rows)
     with np.errstate(invalid="ignore", divide="ignore"):
         flow, completed = recording.flow, recording.flow[:, :, 0]
         ended = flow["count"].sum(axis=(1, 2))
@@ -167,8 +169,8 @@ def series(results: Results) -> pd.DataFrame:
             "throughput_rps": completed["count"].sum(axis=1) / width,
             "error_ratio": 1 - completed["count"].sum(axis=1) / ended,
             "latency_mean_s": completed["latency"].sum(axis=1) / completed["count"].sum(axis=1),
-            "latency_p50_s": [histogram_quantile(h, 0.5) for h in recording.completed_histogram],
-            "latency_p99_s": [histogram_quantile(h, 0.99) for h in recording.completed_histogram],
+            "latency_p50_s": [histogram_quantile(h, 0.5) for h in histograms],
+            "latency_p99_s": [histogram_quantile(h, 0.99) for h in histograms],
         }
         slots = results.plan.station["slots"]
         groups: dict[str, list[int]] = {}

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from scalesim.engines.compiled.strands import FREE
+from scalesim.kernels.draws import BUCKETS
 from scalesim.kernels.sampling import ziggurat_tables
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.plan.tables import CLOSED, REPLAY, SOURCE
-from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec, empty_arrays
+from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec
 
 __all__ = ["FOREVER", "State", "grown", "new_state"]
 
@@ -157,7 +158,6 @@ class State(NamedTuple):
 
 def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     """Return the state at time 0, before anything has arrived."""
-    arrays = empty_arrays(plan, spec)
     clock = np.zeros(1, CLOCK)
     clock["ready_head"] = clock["ready_tail"] = clock["free"] = -1
     clock["next_at"] = np.float64(FOREVER).view(np.int64)
@@ -210,10 +210,10 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         arrived=np.zeros(len(plan.endpoint), np.int64),
         counter=np.zeros(len(plan.counter_names), np.int64),
         tally=np.zeros(len(plan.tally_names), TALLY_SERIES),
-        latency_histogram=arrays["latency_histogram"].ravel(),
-        wait_histogram=arrays["wait_histogram"].ravel(),
-        tally_histogram=arrays["tally_histogram"].ravel(),
-        requests=arrays["requests"],
+        latency_histogram=np.zeros(len(plan.endpoint) * len(OUTCOMES) * BUCKETS, np.int64),
+        wait_histogram=np.zeros(len(plan.station) * BUCKETS, np.int64),
+        tally_histogram=np.zeros(len(plan.tally_names) * BUCKETS, np.int64),
+        requests=np.full((spec.request_limit, 4), np.nan),
         serving=plan.station.copy(),
     )
     return grown(state, 64 + 2 * users)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,11 @@ from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
 from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
 from scalesim.engines.reference.stations import make_station
 from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
-from scalesim.kernels.draws import bits, bucket, child_key, root_key, u01
+from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
 from scalesim.plan.tables import CLOSED, OPEN
-from scalesim.recording import Recording, RunSpec, empty_arrays
+from scalesim.recording import HISTOGRAMS, Recording, RunSpec, empty_arrays, histogram_cells
 
 __all__ = ["ReferenceEngine", "Trial"]
 
@@ -71,6 +72,10 @@ class Trial:
         self.caches = [CacheModel(row) for row in as_objects(plan.cache)]
         self.counter = [0] * len(plan.counter_names)
         self.out = empty_arrays(plan, spec)
+        self.histogram: dict[str, Counter[tuple[int, int]]] = {
+            name: Counter() for name in HISTOGRAMS
+        }
+        self.cells: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {x: [] for x in HISTOGRAMS}
         self.bucket = 0
         self.requests_begun = self.in_flight = self.strands = self.events = 0
         self.instant, self.at_once = 0.0, 0
@@ -95,8 +100,6 @@ class Trial:
             self.close_bucket(self.env.now if stopped else boundary)
             if stopped:
                 break
-            if self.bucket + 1 == self.spec.warmup_buckets:
-                self.forget_warmup()
         return self.recording(self.env.now if stopped else self.spec.duration)
 
     def execute(self, strand: Strand) -> Waits:
@@ -222,10 +225,7 @@ class Trial:
         flow["latency"] += latency
         flow["squared"] += latency * latency
         flow["longest"] = max(flow["longest"], latency)
-        place = bucket(latency)
-        self.out["latency_histogram"][e, outcome, place] += 1
-        if outcome == ops.COMPLETED:
-            self.out["completed_histogram"][self.bucket, place] += 1
+        self.histogram["latency"][e * len(ops.OUTCOMES) + outcome, bucket(latency)] += 1
         if strand.request < len(self.out["requests"]):
             self.out["requests"][strand.request, 1] = now
             self.out["requests"][strand.request, 3] = outcome
@@ -236,12 +236,20 @@ class Trial:
         row["count"] += 1
         row["total"] += time
         row["longest"] = max(row["longest"], time)
-        self.out["tally_histogram"][tally, bucket(time)] += 1
+        self.histogram["tally"][tally, bucket(time)] += 1
 
     # Recording ----------------------------------------------------------------------------
 
     def close_bucket(self, end: float) -> None:
         """Move what was counted since the last bucket's end into the series."""
+        self.histogram["wait"] = Counter(
+            {(s, place): n for s, x in enumerate(self.stations) for place, n in x.waits.items()}
+        )
+        for name, histogram in self.histogram.items():
+            filled = np.asarray(sorted(histogram), np.int64).reshape(-1, 2)
+            counts = np.asarray([histogram[row, place] for row, place in filled], np.int64)
+            self.cells[name].append((filled @ (BUCKETS, 1), counts))
+            histogram.clear()
         for s, station in enumerate(self.stations):
             station.advance(end)
             self.out["station"][self.bucket, s] = (
@@ -265,18 +273,10 @@ class Trial:
         self.out["counter"][self.bucket] = self.counter
         self.counter = [0] * len(self.counter)
 
-    def forget_warmup(self) -> None:
-        """Empty the histograms: they are of the measured window."""
-        for name in ("latency_histogram", "tally_histogram"):
-            self.out[name].fill(0)
-        for station in self.stations:
-            station.wait_histogram = [0] * len(station.wait_histogram)
-
     def recording(self, ended_at: float) -> Recording:
         """Return the recording."""
-        for s, station in enumerate(self.stations):
-            self.out["wait_histogram"][s] = np.asarray(station.wait_histogram)
         arrays: dict[str, Any] = dict(self.out)
+        arrays |= {f"{name}_cells": histogram_cells(parts) for name, parts in self.cells.items()}
         if not self.spec.request_limit:
             arrays["requests"] = None
         recording = Recording(

@@ -6,13 +6,13 @@ Areas advance at every change of busy slots or waiting strands: averages over ti
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 import simpy
 
 from scalesim.engines.reference.clock import after, fire, later
-from scalesim.kernels.draws import BUCKETS, bucket
+from scalesim.kernels.draws import bucket
 from scalesim.ops import DEPARTURE, ROUNDING
 from scalesim.plan.tables import SHARED
 
@@ -39,7 +39,6 @@ class Station:
         self.busy = initial
         self.line: deque[tuple[simpy.Event, float, float | None]] = deque()
         self.since = 0.0
-        self.wait_histogram = [0] * BUCKETS
         self.reset()
 
     def reset(self) -> None:
@@ -47,6 +46,7 @@ class Station:
         self.arrived = self.granted = self.rejected = self.served = 0
         self.waited = self.busy_area = self.depth_area = 0.0
         self.deepest = self.depth
+        self.waits: Counter[int] = Counter()
 
     @property
     def depth(self) -> int:
@@ -65,7 +65,7 @@ class Station:
         self.granted += 1
         if wait > 0.0:
             self.waited += wait
-            self.wait_histogram[bucket(wait)] += 1
+            self.waits[bucket(wait)] += 1
 
     def try_acquire(self) -> bool:
         """Take a free slot at once; False if there is none."""
