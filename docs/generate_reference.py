@@ -209,7 +209,8 @@ def components_page() -> str:
         f"{family(COMPONENTS, 2, ('name',))}\n"
         f"{entry(Endpoint, 'Endpoint', 2)}\n"
         f"## Steps\n\nWhat an endpoint does, in order. In Python: `ss.compute(...)`, "
-        "`ss.call(...)`, `ss.sleep(...)`, `ss.parallel(...)`, `ss.publish(...)`.\n\n"
+        "`ss.call(...)`, `ss.sleep(...)`, `ss.parallel(...)`, `ss.publish(...)`; "
+        "the others are in `scalesim.components`.\n\n"
         f"{family(STEPS, 3)}\n{entry(Retry, 'Retry', 3)}"
     )
 

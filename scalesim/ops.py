@@ -28,6 +28,7 @@ __all__ = [
     "ACQUIRE",
     "ARRIVAL",
     "ATTEMPT",
+    "BRANCH",
     "CALL",
     "CHANCE",
     "CONTEND",
@@ -36,6 +37,7 @@ __all__ = [
     "DELAY",
     "DEPARTURE",
     "DROP",
+    "FAIL",
     "FAILED",
     "FILL",
     "FORK",
@@ -207,9 +209,11 @@ OPERATIONS = (
     Operation(
         "RETRY",
         "a: retry rule, b: program counter of the next attempt",
-        "If attempts are left, wait the back-off and jump to b, else fail with the last status.",
+        "If attempts are left, the last status is one to retry on and the caller does not give up, "
+        "wait the back-off and jump to b, else fail with the last status.",
         events="timer, if the back-off is not zero",
-        draws="one uniform for jitter",
+        records="a failed first attempt; the back-off",
+        draws="one uniform for giving up, one wait, one uniform for jitter, as the rule says",
     ),
     Operation("FORK", "a: program, tag", "Spawn a branch at this instance that JOIN waits for."),
     Operation(
@@ -235,6 +239,15 @@ OPERATIONS = (
         events="departure, as SHARE",
         records="as SHARE",
         draws="one demand",
+    ),
+    Operation(
+        "BRANCH",
+        "a: program counter, x: probability",
+        "With probability x go on at a. Branches at one site compare the same number.",
+        draws="one uniform",
+    ),
+    Operation(
+        "FAIL", "x: probability", "With probability x fail with `failed`.", draws="one uniform"
     ),
 )
 
@@ -266,4 +279,6 @@ OPERATIONS = (
     COUNT,
     JUMP,
     CONTEND,
+    BRANCH,
+    FAIL,
 ) = range(len(OPERATIONS))

@@ -30,7 +30,6 @@ from scalesim.fields import (
 from scalesim.io import Model
 from scalesim.studies.objective import Objective
 from scalesim.topology import Topology
-from scalesim.traffic.arrivals import _Rate
 from scalesim.traffic.growth import growth_kind
 
 # Names that YAML 1.1, or a careless reader, takes for something else.
@@ -69,13 +68,15 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     if isinstance(kind, ListOf):
         return st.lists(values(kind.item), min_size=1, max_size=3).map(tuple)
     if isinstance(kind, MapOf):
-        return st.dictionaries(st.sampled_from(NAMES), values(kind.value), min_size=1, max_size=3)
+        names = st.sampled_from(REFERENCES if kind.dotted else NAMES)
+        return st.dictionaries(names, values(kind.value), min_size=1, max_size=3)
     if isinstance(kind, OneOf):
         return members(kind.family.members)
     if isinstance(kind, Nested):
         return st.deferred(lambda: descriptions(kind.cls))
-    if isinstance(kind, _Rate):
-        return values(kind.number) | values(kind.profile)
+    options = [each for each in vars(type(kind)).values() if isinstance(each, Kind)]
+    if options:
+        return st.one_of(*map(values, options))
     raise NotImplementedError(f"no strategy for {kind}")
 
 
@@ -146,6 +147,21 @@ def _replay(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, **cut, "at": tuple(sorted(cut["at"]))}
 
 
+def _retry(fields: dict[str, Any]) -> dict[str, Any]:
+    backoff = fields.get("backoff", 0.0)
+    if isinstance(backoff, tuple):
+        fields["backoff"] = backoff[: fields.get("attempts", 9) - 1]
+    elif not getattr(backoff, "mean", backoff):
+        fields = {"attempts": 4, **fields}
+    return fields if isinstance(backoff, (int, float)) else without(fields, "factor", "cap")
+
+
+def _workflow(fields: dict[str, Any]) -> dict[str, Any]:
+    start, (following, *_) = fields["start"], fields["routes"].values()
+    shares = {place: probability / len(following) / 2 for place, probability in following.items()}
+    return {**fields, "routes": {start: shares}}
+
+
 _PER_ARRIVAL = ("at", "endpoint", "key", "client")
 
 RULES: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -159,6 +175,8 @@ RULES: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {
     c.Service: _service,
     c.LoadBalancer: _balancer,
     c.MessageQueue: one_price,
+    c.Retry: _retry,
+    c.Workflow: _workflow,
 }
 
 _QUIET = {name: step for name, step in STEPS.members.items() if name in ("sleep", "call")}

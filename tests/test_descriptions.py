@@ -12,8 +12,9 @@ from hypothesis import given, strategies as st
 
 import scalesim as ss
 from scalesim import units
-from scalesim.components import COMPONENTS
-from scalesim.components.steps import STEPS, Call, Compute
+from scalesim.components import COMPONENTS, Workflow, fail
+from scalesim.components.calls import Call
+from scalesim.components.steps import STEPS, Compute
 from scalesim.distributions import Constant, Erlang, HyperExponential, Weibull
 from scalesim.errors import InvalidModel
 from scalesim.fields import Description
@@ -281,6 +282,10 @@ def queue(**fields):
     return ss.MessageQueue("q", **{"handler": [ss.sleep(0.1)], **fields})
 
 
+def flow(routes, start="web"):
+    return Workflow("flow", start=start, routes=routes)
+
+
 INTEGER = "allowed is a whole number from"
 
 
@@ -372,6 +377,18 @@ INTEGER = "allowed is a whole number from"
             queue(handler=[ss.parallel([ss.compute(1.0)])]),
             "consumers have no processors of their own",
         ),
+        (web(fail(1.5)), "endpoints.get.steps.0.probability: got 1.5"),
+        (flow({"web": {"web": 0.7, "db": 0.5}}), "routes.web: the probabilities sum to 1.2; they"),
+        (flow({"web": {"web": 1.0}}), 'routes.web: from "web" there is no way out; a request'),
+        (
+            flow({"web": {"db": 1.0}, "db": {"web": 1.0}}),
+            'routes.db: from "db" there is no way out',
+        ),
+        (flow({"web": {"web": 0.5}, "wep": {"web": 0.5}}), 'no request comes to "wep". Did you'),
+        (flow({"web": {"wep": 0.5}}), 'routes.web.wep: there is no component "wep". Did you mean'),
+        (flow({"web": {"web": 0.0}}), "routes.web.web: got 0"),
+        (flow({"web": 0.5}), "routes.web: got 0.5, allowed is a mapping"),
+        (flow({}, start="a.b.c"), 'start: got "a.b.c", allowed is a reference'),
         (ss.LoadBalancer("b", targets=()), "targets: got an empty list"),
         (ss.LoadBalancer("b", targets=("web", "web")), '"web" is listed twice'),
         (ss.LoadBalancer("b", targets="web", weights={"web": 0.0}), "weights.web.0: got 0"),
@@ -397,6 +414,19 @@ def test_problems_of_components(component, message) -> None:
         (ss.Retry(2, factor=0.5), "retry.factor: got 0.5"),
         (ss.Retry(2, cap=0.0), "retry.cap: got 0"),
         (ss.Retry(2, jitter="some"), 'retry.jitter: got "some"'),
+        (ss.Retry(), "retry.attempts: attempts has no bound and backoff is 0 s"),
+        (ss.Retry(backoff=(0.1, 0.0)), "retry.attempts: attempts has no bound and backoff is 0 s"),
+        (
+            ss.Retry(backoff=Constant(0.0)),
+            "retry.attempts: attempts has no bound and backoff is 0 s",
+        ),
+        (ss.Retry(3, backoff=(1.0, 2.0, 3.0)), "retry.backoff: got 3 waits, 3 attempts have 2"),
+        (ss.Retry(3, backoff=(1.0, -2.0)), "retry.backoff.1: got -2"),
+        (ss.Retry(3, backoff=ss.Exponential(0.0)), "retry.backoff.mean: got 0"),
+        (ss.Retry(3, backoff=(1.0,), cap=2.0), "retry.backoff: factor and cap are for a backoff"),
+        (ss.Retry(3, on="time_out"), 'retry.on.0: got "time_out". Did you mean "timed_out"?'),
+        (ss.Retry(3, on=()), "retry.on: got an empty list"),
+        (ss.Retry(3, give_up=2.0), "retry.give_up: got 2"),
         ("often", "retry.attempts: got "),
     ],
 )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from scalesim.components.base import COMPONENTS, Component, MachineComponent
 from scalesim.components.cache import Cache
+from scalesim.components.calls import call
 from scalesim.components.database import Database
 from scalesim.components.load_balancer import LoadBalancer
 from scalesim.components.message_queue import MessageQueue
+from scalesim.components.retries import Retry
 from scalesim.components.service import Endpoint, Service
-from scalesim.components.steps import Retry, call, compute, parallel, publish, sleep
+from scalesim.components.steps import compute, fail, parallel, publish, sleep
+from scalesim.components.workflow import Workflow
 
 __all__ = [
     "COMPONENTS",
@@ -21,8 +24,10 @@ __all__ = [
     "MessageQueue",
     "Retry",
     "Service",
+    "Workflow",
     "call",
     "compute",
+    "fail",
     "parallel",
     "publish",
     "sleep",

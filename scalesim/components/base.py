@@ -7,7 +7,7 @@ how its endpoints read as operations. It knows nothing of engines or of other co
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
@@ -68,8 +68,8 @@ class Emitter(Protocol):
     def cache(self, component: str, **settings: object) -> int:
         """Declare a cache; return its index."""
 
-    def retry(self, **settings: float) -> int:
-        """Declare a retry rule; return its index."""
+    def retry(self, waits: Sequence[float], **settings: float) -> int:
+        """Declare a retry rule, perhaps with the waits one by one; return its index."""
 
     def counter(self, component: str, name: str) -> int:
         """Declare a counter; return its index."""

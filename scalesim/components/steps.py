@@ -1,4 +1,4 @@
-"""Steps: what an endpoint does, in order: compute, call, sleep, parallel, publish."""
+"""Steps: what an endpoint does, in order. Those that call others are in `calls`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,26 @@ from scalesim.distributions import Distribution, times
 from scalesim.fields import (
     Description,
     Family,
-    Integer,
     Kind,
     ListOf,
     Name,
-    Nested,
     Number,
     OneOf,
     param,
 )
 
 __all__ = [
-    "Call",
     "Compute",
+    "Fail",
     "Parallel",
     "Publish",
-    "Retry",
     "STEPS",
     "Scope",
     "Sleep",
     "Step",
-    "call",
     "computations_at_once",
     "compute",
-    "lower_attempts",
+    "fail",
     "parallel",
     "publish",
     "sleep",
@@ -44,34 +40,6 @@ __all__ = [
 ]
 
 STEPS = Family("step")
-
-
-@dataclass(frozen=True)
-class Retry(Description):
-    """Try again after a failure, with exponential back-off.
-
-    Before attempt n + 1 the caller waits ``min(backoff * factor ** (n - 1), cap)``, times a
-    uniform number in [0, 1) with full jitter, in [0.5, 1) with equal jitter (Brooker, "Exponential
-    backoff and jitter", AWS Architecture Blog, 2015). Any outcome but `completed` is retried.
-
-    Parameters
-    ----------
-    attempts : int [2 .. 1000]
-        All attempts, the first included.
-    backoff : float [s, >= 0]
-    factor : float [>= 1]
-    cap : float [s, > 0]
-    jitter : {"full", "equal", "none"}
-    """
-
-    primary = "attempts"
-    attempts: int = param(Integer(2, 1000), "all attempts, the first included", kw_only=False)
-    backoff: float = param(Number("s", at_least=0), "wait before the second attempt", default=0.0)
-    factor: float = param(Number(at_least=1, at_most=100), "growth of the wait", default=2.0)
-    cap: float = param(Number("s", above=0), "longest wait", default=60.0)
-    jitter: str = param(
-        Name(choices=("full", "equal", "none")), "randomness of the wait", default="full"
-    )
 
 
 @dataclass(frozen=True)
@@ -128,42 +96,6 @@ def lower_steps(
         step.lower(emit, scope, (*place, index), on_fail)
 
 
-def lower_attempts(
-    emit: Emitter,
-    target: str,
-    timeout: float | None,
-    retry: Retry | None,
-    label: str,
-    on_fail: str,
-    counters: tuple[str, str],
-) -> None:
-    """Emit a call with a time-out, retries, both or neither."""
-    if timeout is None and retry is None:
-        emit.call(target, on_fail=on_fail)
-        return
-    component, name = counters
-    emit.op(ops.COUNT, a=emit.counter(component, f"{name}.calls"))
-    emit.label(f"{label}.again")
-    emit.op(ops.COUNT, a=emit.counter(component, f"{name}.attempts"))
-    wait = float("inf") if timeout is None else timeout
-    if retry is None:
-        emit.call(target, on_fail=on_fail, attempt_timeout=wait)
-        return
-    emit.call(target, on_fail=f"{label}.failed", attempt_timeout=wait)
-    emit.op(ops.JUMP, a=f"{label}.done")
-    emit.label(f"{label}.failed")
-    rule = emit.retry(
-        attempts=retry.attempts,
-        backoff=retry.backoff,
-        factor=retry.factor,
-        cap=retry.cap,
-        jitter=("none", "full", "equal").index(retry.jitter),
-    )
-    site = (component, name, "backoff")
-    emit.op(ops.RETRY, a=rule, b=f"{label}.again", on_fail=on_fail, site=site)
-    emit.label(f"{label}.done")
-
-
 @STEPS.add("compute")
 @dataclass(frozen=True)
 class Compute(Step):
@@ -200,43 +132,24 @@ class Sleep(Step):
         emit.op(ops.DELAY, b=emit.sampler(self.time), site=site)
 
 
-@STEPS.add("call")
+@STEPS.add("fail")
 @dataclass(frozen=True)
-class Call(Step):
-    """Call an endpoint and wait for the answer, holding the worker meanwhile.
-
-    A time-out abandons the attempt, which goes on using the callee. A failed call fails the
-    caller with the same status, after its retries if it has any.
+class Fail(Step):
+    """Fail here with some probability, after the time that the steps before took.
 
     Parameters
     ----------
-    to : str
-        ``component.endpoint``, or the component alone if it offers one endpoint.
-    timeout : float, optional [s, > 0]
-        Of each attempt.
-    retry : Retry, optional
+    probability : float [ratio]
     """
 
-    primary = "to"
-    to: str = param(Name("a reference", dotted=True), "whom to call", kw_only=False)
-    timeout: float | None = param(Number("s", above=0), "time-out of each attempt", default=None)
-    retry: Retry | None = param(Nested(Retry), "what to do after a failure", default=None)
-
-    def references(self) -> Iterator[Reference]:
-        yield Reference(("to",), self.to, "endpoint")
+    primary = "probability"
+    probability: float = param(
+        Number(at_least=0, at_most=1), "how likely it is to fail here", kw_only=False
+    )
 
     def lower(self, emit: Emitter, scope: Scope, place: tuple[int, ...], on_fail: str) -> None:
-        where = ".".join(map(str, place))
-        name = f"{scope.endpoint}.{where}->{self.to}"
-        lower_attempts(
-            emit,
-            self.to,
-            self.timeout,
-            self.retry,
-            f"call{where}",
-            on_fail,
-            (scope.component, name),
-        )
+        site: tuple[str | int, ...] = (scope.component, scope.endpoint, "fail", *place)
+        emit.op(ops.FAIL, x=self.probability, on_fail=on_fail, site=site)
 
 
 @STEPS.add("publish")
@@ -302,9 +215,9 @@ def sleep(time: Distribution | float) -> Sleep:
     return Sleep(time)  # type: ignore[arg-type]
 
 
-def call(to: str, *, timeout: float | None = None, retry: Retry | None = None) -> Call:
-    """Return a step that calls ``component.endpoint`` and waits for its answer."""
-    return Call(to, timeout=timeout, retry=retry)
+def fail(probability: float) -> Fail:
+    """Return a step that fails with `probability` [ratio]."""
+    return Fail(probability)
 
 
 def publish(to: str) -> Publish:

@@ -64,6 +64,7 @@ class MapOf(Kind):
     value: Kind
     what: str = "a name"
     non_empty: bool = True
+    dotted: bool = False
 
     def normalize(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -77,7 +78,7 @@ class MapOf(Kind):
         if self.non_empty and not value:
             yield Problem("", "got an empty mapping, at least one entry is needed")
         for key, each in value.items():
-            for problem in Name(self.what).check(key):
+            for problem in Name(self.what, dotted=self.dotted).check(key):
                 yield problem.under(str(key))
             for problem in self.value.check(each):
                 yield problem.under(key)

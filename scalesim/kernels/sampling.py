@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from scalesim.kernels.draws import bits, fraction, layer, rebits, u01
+from scalesim.kernels.draws import bits, child_key, fraction, layer, rebits, u01
 
 __all__ = [
     "CONSTANT",
@@ -145,14 +145,25 @@ def guided_index(cumulated, guide, first, count, u):
     return i
 
 
-def backoff_delay(rule, attempt):
-    """Return the wait after failed attempt number `attempt` (from 1), before jitter."""
-    delay = rule.backoff
-    for _ in range(1, attempt):
-        delay *= rule.factor
-        if delay >= rule.cap:
-            break
-    return min(delay, rule.cap)
+def backoff_delay(rule, sampler, values, edge, height, key, site, attempt):
+    """Return the wait after failed attempt number `attempt` (from 1)."""
+    if rule.sampler >= 0:
+        row = sampler[rule.sampler]
+        delay = sample(row, values, edge, height, child_key(key, site, attempt), site)
+    elif rule.count > 0:
+        delay = values[rule.first + min(attempt, rule.count) - 1]
+    else:
+        delay = rule.backoff
+        for _ in range(1, attempt):
+            delay *= rule.factor
+            if delay >= rule.cap:
+                break
+        delay = min(delay, rule.cap)
+    if rule.jitter == 1:
+        delay *= u01(key, site, attempt)
+    elif rule.jitter == 2:
+        delay *= 0.5 + 0.5 * u01(key, site, attempt)
+    return delay
 
 
 def sample(row, values, edge, height, key, site):

@@ -9,7 +9,7 @@ import numpy as np
 
 from scalesim import ops
 from scalesim.components import Cache, Component, Database, LoadBalancer, Service
-from scalesim.components.steps import lower_attempts
+from scalesim.components.calls import lower_attempts
 from scalesim.errors import InvalidModel, Problem, nearest
 from scalesim.plan import tables
 from scalesim.plan.emit import PlanEmitter

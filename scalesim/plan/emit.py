@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -116,8 +116,10 @@ class PlanEmitter:
         self.cache_names.append(component)
         return len(self.cache_names) - 1
 
-    def retry(self, **settings: float) -> int:
+    def retry(self, waits: Sequence[float], **settings: float) -> int:
         names = tables.RETRY_RULE.names or ()
+        settings |= {"first": len(self.values), "count": len(waits)}
+        self.values += waits
         self.rows["retry"].append(tuple(settings[name] for name in names))
         return len(self.rows["retry"]) - 1
 
@@ -282,12 +284,21 @@ class PlanEmitter:
         ends = np.asarray([row[4] for row in self.rows["target"]], np.int64)
         depth: dict[int, int] = {}
 
+        def through(start: int) -> list[int]:
+            """Return the program at `start` and those it goes on in by tail calls."""
+            found = [start]
+            for each in found:
+                rows = code[owner[each]]
+                tails = rows["a"][rows["op"] == ops.TAIL].tolist()
+                found += dict.fromkeys(pc for pc in tails if pc not in found)
+            return found
+
         def below(start: int) -> int:
             if start not in depth:
                 deepest = 0
-                for pc in owner[start]:
+                for pc in chain(*(owner[each] for each in through(start))):
                     row = code[pc]
-                    if row["op"] in (ops.CALL, ops.TAIL):
+                    if row["op"] == ops.CALL:
                         deepest = max(deepest, 1 + below(int(row["a"])))
                     elif row["op"] == ops.ROUTE:
                         balancer = self.rows["balancer"][int(row["a"])]

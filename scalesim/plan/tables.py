@@ -99,8 +99,23 @@ CACHE = np.dtype(
     ]
 )
 RETRY_RULE = np.dtype(
-    [("attempts", "i8"), ("backoff", "f8"), ("factor", "f8"), ("cap", "f8"), ("jitter", "i8")]
+    [
+        ("attempts", "i8"),
+        ("backoff", "f8"),
+        ("factor", "f8"),
+        ("cap", "f8"),
+        ("jitter", "i8"),
+        ("sampler", "i8"),
+        ("first", "i8"),
+        ("count", "i8"),
+        ("outcomes", "i8"),
+        ("give_up", "f8"),
+        ("first_failed", "i8"),
+        ("waits_tally", "i8"),
+    ]
 )
+"""``attempts`` -1: no bound; ``outcomes``: a bit for each that is retried; ``sampler`` -1: none;
+``first`` and ``count``: waits given one by one, in `Plan.values`."""
 ENDPOINT = np.dtype([("start", "i8"), ("cumulated", "f8"), ("request", "i8"), ("response", "i8")])
 POPULARITY = np.dtype([("kind", "i8"), ("count", "i8"), ("first", "i8")])
 """Kind 0: not used, 1: uniform, 2: by the cumulated and guide tables."""

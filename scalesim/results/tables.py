@@ -95,7 +95,7 @@ def resources(results: Results, instances: bool) -> pd.DataFrame:
 
 def _component_rows(results: Results) -> list[dict[str, Any]]:
     """Return what is measured per component beside its resources: (component, metric, value)."""
-    plan, rows = results.plan, []
+    plan, rows, time = results.plan, [], results.measured_time or math.nan
 
     def add(component: str, metric: str, value: float) -> None:
         rows.append({"component": component, "metric": metric, "value": value})
@@ -108,6 +108,10 @@ def _component_rows(results: Results) -> list[dict[str, Any]]:
         add(name, "evictions", int(cache["evictions"][c]))
     tally = results.pooled("tally")
     for k, (name, metric) in enumerate(plan.tally_names):
+        if metric.endswith(".backoff"):
+            waited = float(tally["total"][k]) / time
+            add(name, f"waiting_to_retry_mean[{metric.removesuffix('.backoff')}]", waited)
+            continue
         histogram = results.histogram("tally", [k])
         count = int(tally["count"][k])
         add(name, f"{metric}_count", count)
@@ -117,11 +121,14 @@ def _component_rows(results: Results) -> list[dict[str, Any]]:
     counter = results.pooled("counter")
     values = {key: int(n) for key, n in zip(plan.counter_names, counter, strict=True)}
     for (name, metric), value in values.items():
-        if metric.endswith(".attempts"):
-            calls = values[name, metric.removesuffix("attempts") + "calls"]
-            label = metric.removesuffix(".attempts")
-            add(name, f"retry_amplification[{label}]", value / calls if calls else math.nan)
-        elif not metric.endswith(".calls"):
+        label, _, what = metric.rpartition(".")
+        calls = values.get((name, f"{label}.calls")) or math.nan
+        if what == "attempts":
+            add(name, f"offered_rate_rps[{label}]", value / time)
+            add(name, f"retry_amplification[{label}]", value / calls)
+        elif what == "first_failed":
+            add(name, f"first_attempt_failed_ratio[{label}]", value / calls)
+        elif what != "calls":
             add(name, metric, value)
     for name, part in results.topology.components.items():
         shards = getattr(part, "shards", 1)

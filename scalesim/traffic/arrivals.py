@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
 
-from scalesim.components.steps import Retry
+from scalesim.components.retries import Retry
 from scalesim.distributions import Distribution, sizes, times
 from scalesim.errors import InvalidModel, Problem
 from scalesim.fields import (

@@ -23,8 +23,10 @@ from scalesim.components import (
     MessageQueue,
     Retry,
     Service,
+    Workflow,
     call,
     compute,
+    fail,
     parallel,
     publish,
     sleep,
@@ -56,14 +58,28 @@ moments = st.sampled_from(MOMENTS)
 positive = st.sampled_from(MOMENTS[1:])
 small = st.integers(1, 3)
 bound = st.none() | st.integers(0, 3)
-retries = st.none() | st.builds(
-    Retry,
-    st.integers(2, 4),
-    backoff=moments,
-    factor=st.sampled_from((1.0, 2.0)),
-    cap=positive,
-    jitter=st.sampled_from(("full", "equal", "none")),
+jitters = st.sampled_from(("full", "equal", "none"))
+outcomes = st.sampled_from((("rejected", "timed_out", "failed"), "rejected", "failed"))
+retries = st.one_of(
+    st.none(),
+    st.builds(
+        Retry,
+        st.integers(2, 4),
+        backoff=moments,
+        factor=st.sampled_from((1.0, 2.0)),
+        cap=positive,
+        jitter=jitters,
+    ),
+    st.builds(
+        Retry,
+        st.none() | st.integers(3, 4),
+        backoff=st.builds(dist.Exponential, positive) | st.tuples(moments, positive),
+        jitter=jitters,
+        on=outcomes,
+        give_up=st.sampled_from((0.0, 0.3)),
+    ),
 )
+chances = st.sampled_from((0.0, 0.1, 0.5, 1.0))
 timeouts = st.none() | positive
 times = st.one_of(
     moments,
@@ -187,6 +203,18 @@ class Parts:
         self.add(part, "get", "put")
         self.sends.append((name, part.instances))
 
+    def workflow(self, name: str) -> None:
+        draw = self.draw
+        places = draw(st.lists(st.sampled_from(self.callable), min_size=1, max_size=4, unique=True))
+        routes = {
+            place: dict.fromkeys(
+                draw(st.lists(st.sampled_from(places), min_size=1, unique=True)), 0.2
+            )
+            for place in places
+        }
+        routes |= {places[0]: dict.fromkeys(places, 0.2)}
+        self.add(Workflow(name, start=places[0], routes=routes), "run")
+
     def balancer(self, name: str) -> None:
         draw = self.draw
         chosen = draw(st.lists(st.sampled_from(self.sends), min_size=1, max_size=2, unique=True))
@@ -208,7 +236,7 @@ class Parts:
     def steps(self, depth: int = 0, computes: bool = True) -> list[Any]:
         """Return one to three steps; parallel ones nest once."""
         draw = self.draw
-        kinds = ["sleep"]
+        kinds = ["sleep", "fail"]
         kinds += ["compute"] * 2 if computes else []
         kinds += ["call"] * 4 if self.callable else []
         kinds += ["publish"] * 2 if self.queues else []
@@ -217,6 +245,8 @@ class Parts:
         for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)):
             if kind == "sleep":
                 found.append(sleep(draw(times)))
+            elif kind == "fail":
+                found.append(fail(draw(chances)))
             elif kind == "compute":
                 found.append(compute(draw(times)))
             elif kind == "publish":
@@ -234,10 +264,14 @@ class Parts:
 def topologies(draw: Any) -> Topology:
     """A random topology of two to six parts behind an entry."""
     parts = Parts(draw)
-    kinds = st.sampled_from(("database", "cache", "queue", "service", "service", "balancer"))
+    kinds = st.sampled_from(
+        ("database", "cache", "queue", "service", "service", "balancer", "workflow")
+    )
     for number, kind in enumerate(draw(st.lists(kinds, min_size=1, max_size=5))):
         if kind == "balancer" and not parts.sends:
             kind = "service"
+        if kind == "workflow" and not parts.callable:
+            kind = "database"
         getattr(parts, kind)(f"{kind}{number}")
     if draw(st.booleans()) and parts.sends:
         parts.balancer("entry")

@@ -10,7 +10,8 @@ import pytest
 
 from scalesim.components import Database, LoadBalancer, MessageQueue, Service
 from scalesim.components.base import Component
-from scalesim.components.steps import Call, Compute, Publish, Sleep
+from scalesim.components.calls import Call
+from scalesim.components.steps import Compute, Publish, Sleep
 from scalesim.errors import InvalidInput, MissingPrice
 from scalesim.studies.cost import monthly_cost
 from scalesim.studies.prices import PriceBook

@@ -111,6 +111,7 @@ _SELDOM = {
     load_balancing.least_connections,
     load_balancing.power_of_two,
     load_balancing.random,
+    sampling.backoff_delay,
     sampling.exponential_edge,
     sampling.sample_other,
     seldom.seldom_event,

@@ -75,9 +75,16 @@ def other_operation(st, i, row, pc, instance, key, now):
     elif op == ops.COUNT:
         st.counter[row.a] += 1
     elif op == ops.RECORD:
-        record(st, i, row.a, now)
+        record(st, row.a, now - strand[i].started)
     elif op == ops.JUMP:
         then = row.a
+    elif op == ops.BRANCH:
+        if u01(key, row.site, 0) < row.x:
+            then = row.a
+    elif op == ops.FAIL:
+        if u01(key, row.site, 0) < row.x:
+            strand[i].status = ops.FAILED
+            then = row.on_fail
     elif op == ops.RESERVE:
         if not reserve(st, row.a + instance, row.b, now):
             strand[i].status = ops.FAILED
@@ -110,25 +117,27 @@ def retry(st, i, row, key, now):
     strand = st.strand
     rule = st.retry[row.a]
     attempt = strand[i].attempt + 1
-    if attempt >= rule.attempts:
+    if attempt == 1:
+        st.counter[rule.first_failed] += 1
+    if (
+        attempt == rule.attempts
+        or not (rule.outcomes >> strand[i].status) & 1
+        or u01(key, row.tag, attempt) < rule.give_up
+    ):
         strand[i].attempt = 0
         return row.on_fail
     strand[i].attempt = attempt
     strand[i].status = ops.COMPLETED
-    delay = backoff_delay(rule, attempt)
-    if rule.jitter == 1:
-        delay *= u01(key, row.site, attempt)
-    elif rule.jitter == 2:
-        delay *= 0.5 + 0.5 * u01(key, row.site, attempt)
+    delay = backoff_delay(rule, st.sampler, st.values, st.edge, st.height, key, row.site, attempt)
+    record(st, rule.waits_tally, delay)
     if delay > 0.0:
         push(st, now + delay, ops.TIMER, i * 4 + RESUME, 0)
         return BLOCKED
     return row.b
 
 
-def record(st, i, tally, now):
-    """Record the time since strand i was spawned."""
-    time = now - st.strand[i].started
+def record(st, tally, time):
+    """Record a duration in a tally."""
     st.tally[tally].count += 1
     st.tally[tally].total += time
     if time > st.tally[tally].longest:

@@ -208,16 +208,22 @@ def attempt(trial: Trial, strand: Strand, row: Any) -> Waits:
 def retry(trial: Trial, strand: Strand, row: Any) -> Waits:
     rule, frame = trial.retry[row.a], strand.frame
     number = frame.attempt + 1
-    if number >= rule.attempts:
+    if number == 1:
+        trial.counter[rule.first_failed] += 1
+    if (
+        number == rule.attempts
+        or not (rule.outcomes >> strand.status) & 1
+        or u01(frame.key, row.tag, number) < rule.give_up
+    ):
         frame.attempt = 0
         frame.pc = row.on_fail
         return
     frame.attempt = number
     strand.status = ops.COMPLETED
-    wait = backoff_delay(rule, number)
-    if rule.jitter:
-        u = u01(frame.key, row.site, number)
-        wait *= u if rule.jitter == 1 else 0.5 + 0.5 * u
+    wait = backoff_delay(
+        rule, trial.sampler, trial.values, trial.edge, trial.height, frame.key, row.site, number
+    )
+    trial.record(rule.waits_tally, wait)
     if wait > 0.0:
         yield after(trial.env, wait, ops.TIMER)
     frame.pc = row.b
@@ -267,6 +273,20 @@ def jump(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
+def branch(trial: Trial, strand: Strand, row: Any) -> Waits:
+    taken = u01(strand.frame.key, row.site, 0) < row.x
+    strand.frame.pc = row.a if taken else strand.frame.pc + 1
+    yield from ()
+
+
+def fail(trial: Trial, strand: Strand, row: Any) -> Waits:
+    if u01(strand.frame.key, row.site, 0) < row.x:
+        _fail(strand, row, ops.FAILED)
+    else:
+        _next(strand)
+    yield from ()
+
+
 OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire,
     release,
@@ -295,4 +315,6 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     count,
     jump,
     share,
+    branch,
+    fail,
 )
