@@ -37,12 +37,14 @@ __all__ = [
     "DELAY",
     "DEPARTURE",
     "DROP",
+    "ENTER",
     "FAIL",
     "FAILED",
     "FILL",
     "FORK",
     "JOIN",
     "JUMP",
+    "LEAVE",
     "LOOKUP",
     "OPERATIONS",
     "OUTCOMES",
@@ -64,6 +66,7 @@ __all__ = [
     "TIMER",
     "TRANSFER",
     "UNRESERVE",
+    "WORK",
     "Operation",
 ]
 
@@ -249,6 +252,23 @@ OPERATIONS = (
     Operation(
         "FAIL", "x: probability", "With probability x fail with `failed`.", draws="one uniform"
     ),
+        "WORK",
+        "a: station, b: sampler",
+        "Have a demand done by one of the station's cores: by an idle one, chosen as the station "
+        "says, else first come first served by the next that is free. It takes demand / speed of "
+        "the core. Work that a failing core leaves goes to an idle core, or else to the front of "
+        "the line.",
+        events="departure",
+        records="arrival, served; wait time = time spent - time served",
+        draws="one demand; one uniform if the choice of a core is random",
+    ),
+    Operation(
+        "ENTER",
+        "a: level",
+        "Raise the level a + instance by one.",
+        records="the time spent at each level, and how often each was entered from below",
+    ),
+    Operation("LEAVE", "a: level", "Lower the level a + instance by one.", records="as ENTER"),
 )
 
 (
@@ -281,4 +301,7 @@ OPERATIONS = (
     CONTEND,
     BRANCH,
     FAIL,
+    WORK,
+    ENTER,
+    LEAVE,
 ) = range(len(OPERATIONS))

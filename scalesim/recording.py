@@ -112,6 +112,10 @@ class Recording:
     routed : int64 array [B, T]
     counter : int64 array [B, K]
     tally : TALLY_SERIES array [B, L]
+    level_time : float64 array [B, sum of the levels' sizes]
+        Seconds at each level, where ``plan.level`` says.
+    level_entered : int64 array, same shape
+        How often each was entered from below.
     requests : float64 array [N, 4] or None
         Arrival time, end time (nan: in flight), endpoint, outcome of the first requests.
     in_flight : int
@@ -134,6 +138,8 @@ class Recording:
     routed: np.ndarray
     counter: np.ndarray
     tally: np.ndarray
+    level_time: np.ndarray
+    level_entered: np.ndarray
     requests: np.ndarray | None
     in_flight: int
     strands: int
@@ -217,6 +223,7 @@ def empty_arrays(plan: Plan, spec: RunSpec) -> dict[str, np.ndarray]:
     """Return zeroed arrays of the right shapes for an engine to fill."""
     b, e, o = len(spec.boundaries), len(plan.endpoint), len(OUTCOMES)
     s, t = len(plan.station), len(plan.target)
+    levels = int(plan.level["count"].sum())
     return {
         "station": np.zeros((b, s), STATION_SERIES),
         "flow": np.zeros((b, e, o), FLOW_SERIES),
@@ -225,5 +232,7 @@ def empty_arrays(plan: Plan, spec: RunSpec) -> dict[str, np.ndarray]:
         "routed": np.zeros((b, t), np.int64),
         "counter": np.zeros((b, len(plan.counter_names)), np.int64),
         "tally": np.zeros((b, len(plan.tally_names)), TALLY_SERIES),
+        "level_time": np.zeros((b, levels)),
+        "level_entered": np.zeros((b, levels), np.int64),
         "requests": np.full((spec.request_limit, 4), np.nan),
     }

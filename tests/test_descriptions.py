@@ -301,6 +301,13 @@ INTEGER = "allowed is a whole number from"
         (web(cpu_discipline="lifo"), 'cpu_discipline: got "lifo". '),
         (web(contention=-0.1), "contention: got -0.1"),
         (
+            web(core_speeds=(1.0, 2.0), cpu_discipline="fifo"),
+            "core_speeds: got 2 speeds, cores is 1; give one for each core",
+        ),
+        (web(core_speeds=(1.0,)), 'core_speeds: cpu_discipline is "ps"; it needs "fifo"'),
+        (web(core_speeds=(0.0,), cpu_discipline="fifo"), "core_speeds.0: got 0"),
+        (web(core_choice="random"), "core_choice needs core_speeds"),
+        (
             web(coherency=0.1, cpu_discipline="fifo"),
             'coherency: got 0.1, but cpu_discipline is "fifo"; it needs "ps"',
         ),

@@ -50,11 +50,20 @@ class Emitter(Protocol):
         initial: int = 0,
         absent: Container[int] = (),
         slowdown: tuple[float, float] = (0.0, 0.0),
+        core_speeds: Sequence[float] = (),
+        random_core: bool = False,
     ) -> int:
         """Declare `count` equal stations, one an instance; return the first's index.
 
         Instances in `absent` have none: nothing may use theirs, and results leave it out.
-        `slowdown` is (contention, coherency) of shared processors.
+        `slowdown` is (contention, coherency) of shared processors; `core_speeds` are of the kind
+        ``cores``, which take work at random or fastest first.
+        """
+
+    def level(self, component: str, name: str, *, count: int = 1, first: int = 0, size: int) -> int:
+        """Declare a level, kept apart from 0 to `size` - 1, for `count` instances from `first` on.
+
+        Returns the index of the first.
         """
 
     def sampler(self, distribution: Distribution, scale: float = 1.0) -> int:

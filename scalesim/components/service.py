@@ -18,7 +18,7 @@ from scalesim.components.steps import (
 )
 from scalesim.distributions import Distribution, sizes
 from scalesim.errors import Problem
-from scalesim.fields import Description, Integer, MapOf, Name, Nested, Number, OneOf, param
+from scalesim.fields import Description, Integer, ListOf, MapOf, Name, Nested, Number, OneOf, param
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
 
 __all__ = ["Endpoint", "Service", "check_slowdown", "processors"]
@@ -95,6 +95,10 @@ class Service(MachineComponent):
         Processor cores of one instance.
     cpu_discipline : {"ps", "fifo"}
         Cores shared equally among all that compute, or one after another.
+    core_speeds : sequence of float, optional [> 0]
+        Speed of each core of one instance: a demand d takes d / speed. Needs ``fifo``.
+    core_choice : {"fastest", "random"}
+        Which of several idle cores begins, where speeds are given.
     contention, coherency : float [>= 0]
         How much computations slow each other down (universal scalability law): with n at once
         each progresses at ``1 / (1 + contention (n - 1) + coherency n (n - 1))`` of what sharing
@@ -119,6 +123,12 @@ class Service(MachineComponent):
     cpu_discipline: str = param(
         Name(choices=("ps", "fifo")), "how the cores are shared", default="ps"
     )
+    core_speeds: tuple[float, ...] | None = param(
+        ListOf(Number(above=0)), "speed of each core, an instance", default=None
+    )
+    core_choice: str = param(
+        Name(choices=("fastest", "random")), "which idle core begins", default="fastest"
+    )
     contention: float = param(Number(at_least=0), "slowdown by waiting for another", default=0.0)
     coherency: float = param(Number(at_least=0), "slowdown by agreeing with another", default=0.0)
     memory: float | None = param(Number("B", above=0), "memory, an instance", default=None)
@@ -142,6 +152,7 @@ class Service(MachineComponent):
     def check_together(self) -> Iterator[Problem]:
         yield from super().check_together()
         yield from check_slowdown(self.contention, self.coherency, self.cpu_discipline)
+        yield from self._check_cores()
         if isinstance(self.memory, (int, float)) and isinstance(self.memory_base, (int, float)):
             if self.memory_base >= self.memory:
                 yield Problem(
@@ -152,6 +163,20 @@ class Service(MachineComponent):
                 )
         elif self.memory is None and (self.memory_base or self.memory_per_request):
             yield Problem("", "memory_base and memory_per_request need memory", ("memory",))
+
+    def _check_cores(self) -> Iterator[Problem]:
+        if self.core_speeds is not None:
+            if isinstance(self.core_speeds, tuple) and len(self.core_speeds) != self.cores:
+                message = f"got {len(self.core_speeds)} speeds, cores is {self.cores}; give one for"
+                yield Problem("", f"{message} each core", ("core_speeds",))
+            yield from self._needs_fifo("core_speeds")
+        elif self.core_choice != "fastest":
+            yield Problem("", "core_choice needs core_speeds", ("core_choice",))
+
+    def _needs_fifo(self, field: str) -> Iterator[Problem]:
+        if self.cpu_discipline != "fifo":
+            message = f'cpu_discipline is "{self.cpu_discipline}"; it needs "fifo"'
+            yield Problem("", message, (field,))
 
     def references(self) -> Iterator[Reference]:
         for name, endpoint in self.endpoints.items():
@@ -170,7 +195,19 @@ class Service(MachineComponent):
         widest = max(computations_at_once(each.steps) for each in self.endpoints.values())
         slowdown = (self.contention, self.coherency)
         slots = self.workers * widest
-        cpu, cpu_op = processors(emit, self.name, n, slots, self.cores, fifo, slowdown)
+        if self.core_speeds is not None:
+            cpu_op = ops.WORK
+            cpu = emit.station(
+                self.name,
+                "cpu",
+                count=n,
+                slots=self.cores,
+                kind="cores",
+                core_speeds=self.core_speeds,
+                random_core=self.core_choice == "random",
+            )
+        else:
+            cpu, cpu_op = processors(emit, self.name, n, slots, self.cores, fifo, slowdown)
         memory = network_in = network_out = -1
         if self.memory is not None:
             memory = emit.station(

@@ -65,6 +65,8 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     plan = Plan(
         code=code,
         station=emit.table("station", tables.STATION),
+        core=emit.table("core", tables.CORE),
+        level=emit.table("level", tables.LEVEL),
         sampler=emit.table("sampler", tables.SAMPLER),
         values=np.asarray(emit.values, np.float64),
         balancer=emit.table("balancer", tables.BALANCER),
@@ -84,6 +86,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         key_count=keys,
         endpoint_names=names,
         station_labels=tuple(emit.labels),
+        level_labels=tuple(emit.level_labels),
         balancer_names=tuple(emit.balancer_names),
         target_names=tuple(emit.target_names),
         cache_names=tuple(emit.cache_names),

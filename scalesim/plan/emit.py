@@ -21,7 +21,12 @@ from scalesim.topology import Topology, resolve
 
 __all__ = ["PlanEmitter"]
 
-_KINDS = {"slots": tables.SLOTS, "shared": tables.SHARED, "amount": tables.AMOUNT}
+_KINDS = {
+    "slots": tables.SLOTS,
+    "shared": tables.SHARED,
+    "amount": tables.AMOUNT,
+    "cores": tables.CORES,
+}
 
 
 class PlanEmitter:
@@ -32,10 +37,21 @@ class PlanEmitter:
         self.parts: Mapping[str, Component] = topology.components
         self.code: list[dict[str, Any]] = []
         self.rows: dict[str, list[tuple[Any, ...]]] = {
-            name: [] for name in ("station", "sampler", "balancer", "target", "cache", "retry")
+            name: []
+            for name in (
+                "station",
+                "core",
+                "level",
+                "sampler",
+                "balancer",
+                "target",
+                "cache",
+                "retry",
+            )
         }
         self.values: list[float] = []
         self.labels: list[StationLabel] = []
+        self.level_labels: list[StationLabel] = []
         self.balancer_names: list[str] = []
         self.target_names: list[str] = []
         self.cache_names: list[str] = []
@@ -62,14 +78,28 @@ class PlanEmitter:
         initial: int = 0,
         absent: Container[int] = (),
         slowdown: tuple[float, float] = (0.0, 0.0),
+        core_speeds: Sequence[float] = (),
+        random_core: bool = False,
     ) -> int:
         first = len(self.labels)
         limit = -1 if queue_limit is None else queue_limit
         for instance in range(count):
             here = 0 if instance in absent else slots
-            self.rows["station"].append((_KINDS[kind], here, limit, initial, *slowdown))
+            own = (len(self.rows["core"]), int(random_core), site_hash(component, "core"))
+            self.rows["station"].append((_KINDS[kind], here, limit, initial, *slowdown, *own))
+            for number, speed in enumerate(core_speeds):
+                level = self.level(component, f"core_{number}", first=instance, size=2)
+                self.rows["core"].append((first + instance, speed, level))
             self.labels.append(StationLabel(component, resource, instance))
         return first
+
+    def level(self, component: str, name: str, *, count: int = 1, first: int = 0, size: int) -> int:
+        row = len(self.level_labels)
+        for instance in range(first, first + count):
+            start = sum(self.rows["level"][-1]) if self.rows["level"] else 0
+            self.rows["level"].append((start, size))
+            self.level_labels.append(StationLabel(component, name, instance))
+        return row
 
     def sampler(self, distribution: Distribution, scale: float = 1.0) -> int:
         row = distribution.row(scale)

@@ -13,7 +13,10 @@ __all__ = [
     "CACHE",
     "CLOSED",
     "CODE",
+    "CORE",
+    "CORES",
     "ENDPOINT",
+    "LEVEL",
     "OPEN",
     "POPULARITY",
     "REPLAY",
@@ -29,8 +32,9 @@ __all__ = [
     "StationLabel",
 ]
 
-SLOTS, SHARED, AMOUNT = 0, 1, 2
-"""Kinds of station: slots with a waiting line, shared processors, an amount (memory)."""
+SLOTS, SHARED, AMOUNT, CORES = 0, 1, 2, 3
+"""Kinds of station: slots with a waiting line, shared processors, an amount (memory), cores that
+differ or fail."""
 
 OPEN, CLOSED, REPLAY = 0, 1, 2
 """Kinds of traffic source."""
@@ -55,8 +59,15 @@ STATION = np.dtype(
         ("initial", "i8"),
         ("contention", "f8"),
         ("coherency", "f8"),
+        ("first_core", "i8"),
+        ("random_core", "i8"),
+        ("site", "u8"),
     ]
 )
+CORE = np.dtype([("station", "i8"), ("speed", "f8"), ("level", "i8")])
+LEVEL = np.dtype([("first", "i8"), ("count", "i8")])
+"""A number that goes up and down, whose distribution over time is kept: where its row of times is,
+and how long; the last place means that many or more."""
 SAMPLER = np.dtype(
     [("kind", "i8"), ("a", "f8"), ("b", "f8"), ("c", "f8"), ("first", "i8"), ("count", "i8")]
 )
@@ -136,7 +147,7 @@ SOURCE = np.dtype(
 
 
 class StationLabel(NamedTuple):
-    """Whose station it is."""
+    """Whose station (or level) it is."""
 
     component: str
     resource: str
@@ -154,6 +165,8 @@ class Plan:
 
     code: np.ndarray
     station: np.ndarray
+    core: np.ndarray
+    level: np.ndarray
     sampler: np.ndarray
     values: np.ndarray
     balancer: np.ndarray
@@ -176,6 +189,7 @@ class Plan:
     key_count: int
     endpoint_names: tuple[str, ...]
     station_labels: tuple[StationLabel, ...]
+    level_labels: tuple[StationLabel, ...]
     balancer_names: tuple[str, ...]
     target_names: tuple[str, ...]
     cache_names: tuple[str, ...]

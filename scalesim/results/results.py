@@ -14,7 +14,7 @@ from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT
 from scalesim.recording import Recording
-from scalesim.results import tables
+from scalesim.results import levels, tables
 from scalesim.results.bottleneck import Bottleneck
 from scalesim.results.latency import Latency, histogram_quantile
 
@@ -188,6 +188,15 @@ class Results:
         zeros = int(self.station["granted"][rows].sum()) - int(counts.sum())
         return histogram_quantile(counts, p, max(zeros, 0))
 
+    def time_shares(self, component: str, what: str) -> np.ndarray:
+        """Return the share of time at each number of something [ratio], float array [0, 1, ...].
+
+        What is kept, `levels_table` lists: ``core_0`` (a core of a service with `core_speeds`,
+        idle or busy), averaged over the instances. Reversed and summed up it is the share of time
+        with at least so many: ``shares[::-1].cumsum()[::-1]``.
+        """
+        return levels.time_shares(self, component, what)
+
     def _stations(self, component: str, resource: str) -> list[int]:
         labels = self.plan.station_labels
         _index(component, list(dict.fromkeys(each.component for each in labels)), "component")
@@ -270,6 +279,10 @@ class Results:
     def components_table(self) -> pd.DataFrame:
         """Return hit ratios, replication lag, shard skew, retries and message times."""
         return tables.components(self)
+
+    def levels_table(self) -> pd.DataFrame:
+        """Return mean and quantiles over time of each number whose shares of time are kept."""
+        return levels.levels_table(self)
 
     def series(self) -> pd.DataFrame:
         """Return one row for each bucket of time: rates, latency, utilizations (first trial)."""

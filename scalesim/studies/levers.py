@@ -74,7 +74,7 @@ def levers_for(
         if field == "shards" and not sharded_by:
             continue
         before = getattr(part, field)
-        if before is None:
+        if before is None or (field == "cores" and getattr(part, "core_speeds", None)):
             continue
         if field == "read_replicas" and isinstance(part, Database):
             after: Any = math.ceil(max(before, 1) * factor)

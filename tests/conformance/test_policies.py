@@ -418,6 +418,16 @@ CASES = {
         Traffic(200.0), 2.0, workers=20, cores=3, contention=0.1, coherency=0.01
     ),
     "slowdown, ties": ties(128.0, 0.0078125, workers=8, cores=9, contention=0.5),
+    "unequal cores": one_service(
+        Traffic(300.0),
+        2.0,
+        workers=20,
+        cores=3,
+        cpu_discipline="fifo",
+        core_speeds=(1.0, 0.3, 2.0),
+        core_choice="random",
+        instances=2,
+    ),
     "overload": one_service(Traffic(500.0), 2.0, workers=50, cores=2),
     "tiny limits": one_service(Traffic(500.0), 1.0, workers=1, backlog=0),
     "nothing to do": one_service(Traffic(100.0), 1.0, sleep(0.0)),

@@ -100,6 +100,16 @@ processors = st.one_of(
         {"contention": st.sampled_from((0.0, 0.5)), "coherency": st.sampled_from((0.0, 0.1))}
     ),
 )
+unequal_cores = st.lists(st.sampled_from((0.5, 1.0, 3.0)), min_size=1, max_size=3).flatmap(
+    lambda speeds: st.fixed_dictionaries(
+        {
+            "cores": st.just(len(speeds)),
+            "core_speeds": st.just(tuple(speeds)),
+            "core_choice": st.sampled_from(("fastest", "random")),
+            "cpu_discipline": st.just("fifo"),
+        }
+    )
+)
 demands = st.one_of(positive, st.builds(dist.Exponential, positive))
 sizes = st.sampled_from((0.0, 1000.0)) | st.builds(dist.Exponential, st.just(1000.0))
 popularity = st.one_of(
@@ -191,8 +201,7 @@ class Parts:
             instances=draw(small),
             workers=draw(st.integers(1, 5)),
             backlog=draw(bound),
-            cores=draw(small),
-            **draw(processors),
+            **draw(st.builds(dict, processors, cores=small) | unequal_cores),
             memory=500.0 if memory else None,
             memory_base=draw(st.sampled_from((0.0, 100.0))) if memory else 0.0,
             memory_per_request=draw(st.sampled_from((0.0, 100.0, 300.0))) if memory else 0.0,

@@ -1,7 +1,7 @@
-"""How servers serve: slowed down by each other.
+"""How servers serve: slowed down by each other, with cores of different speed.
 
-Formulas: Gunther, "Guerrilla capacity planning" (2007); the number in service is a birth-death
-chain.
+Formulas: Gunther, "Guerrilla capacity planning" (2007), the number in service being a birth-death
+chain; numbers of unequal cores: solved as Markov chains (Gumbel 1960, Singh 1970).
 """
 
 from __future__ import annotations
@@ -49,3 +49,29 @@ def test_universal_scalability_law(users, think, S, contention, coherency) -> No
     assert_covers(by_trial(results, lambda trial: trial.throughput), X, 0.015)
     W = users / X - think
     assert_covers(by_trial(results, lambda trial: trial.latency.mean), W, 0.015)
+
+
+@pytest.mark.parametrize(
+    ("choice", "W", "busy"),
+    [
+        ("fastest", 0.0461261261259, (0.743243243243, 0.77027027027)),
+        ("random", 0.0474074074072, (0.722222222222, 0.833333333333)),
+    ],
+)
+def test_unequal_cores(choice, W, busy) -> None:
+    rate = 75.0
+    server = ss.Service(
+        "server",
+        workers=10**6,
+        cores=2,
+        cpu_discipline="fifo",
+        core_speeds=(1.0, 1 / 3),
+        core_choice=choice,
+        endpoints={"get": [ss.compute(EXP(1 / 75))]},
+    )
+    topology = ss.Topology(server, entry="server")
+    results = simulate(topology, ss.Traffic(rate), requests=2e6, rate=rate)
+    assert_covers(by_trial(results, lambda trial: trial.latency.mean), W, 0.03)
+    for k, expected in enumerate(busy):
+        shares = by_trial(results, lambda trial, k=k: trial.time_shares("server", f"core_{k}")[1])
+        assert_covers(shares, expected, 0.01)

@@ -12,7 +12,7 @@ from scalesim.engines.compiled.state import State, grown, new_state
 from scalesim.engines.compiled.strands import FREE
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
-from scalesim.plan.tables import SHARED, SLOTS
+from scalesim.plan.tables import CORES, SHARED, SLOTS
 from scalesim.recording import (
     CACHE_SERIES,
     HISTOGRAMS,
@@ -109,10 +109,15 @@ def _close_bucket(
     station["busy_area"] += station["busy"] * elapsed
     station["depth_area"] += station["depth"] * elapsed
     station["since"] = end
+    level = state.level
+    places = level["first"] + np.minimum(level["value"], level["count"] - 1)
+    state.level_time[places] += end - level["since"]
+    level["since"] = end
     row = out["station"][bucket]
     # Who arrived was granted, rejected, or waits now and did not before.
     waiting = np.where(station["kind"] == SLOTS, station["depth"], 0.0)
-    waiting += np.where(station["kind"] == SHARED, station["busy"] + station["depth"], 0.0)
+    counted_at_end = (station["kind"] == SHARED) | (station["kind"] == CORES)
+    waiting += np.where(counted_at_end, station["busy"] + station["depth"], 0.0)
     row["arrived"] = station["granted"] + station["rejected"]
     row["arrived"] += waiting.astype(np.int64) - station["waiting_before"]
     station["waiting_before"] = waiting
@@ -136,6 +141,6 @@ def _close_bucket(
     state.target["routed"] = 0
     out["tally"][bucket] = state.tally
     state.tally.fill(0)
-    for name in ("arrived", "counter"):
+    for name in ("arrived", "counter", "level_time", "level_entered"):
         out[name][bucket] = getattr(state, name)
         getattr(state, name).fill(0)

@@ -26,6 +26,7 @@ from numba.extending import overload, register_jitable
 from scalesim import ops
 from scalesim.engines.compiled import (
     caches,
+    cores,
     heap,
     ladders,
     loop,
@@ -120,8 +121,8 @@ _SELDOM = {
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
-    ops, tables, arrivals, draws, sampling, eviction, caches, heap, ladders, loop, operations,
-    requests, seldom,
+    ops, tables, arrivals, draws, sampling, eviction, caches, cores, heap, ladders, loop,
+    operations, requests, seldom,
     stations, strands,
 )  # fmt: skip
 
@@ -137,6 +138,7 @@ def _helpers() -> list[Callable[..., Any]]:
         heap,
         strands,
         stations,
+        cores,
         caches,
         requests,
         seldom,

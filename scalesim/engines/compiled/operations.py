@@ -101,8 +101,8 @@ def other_operation(st, i, row, pc, instance, key, now):
             strand[i].status = strand[i].joined
             strand[i].joined = ops.COMPLETED
             then = row.on_fail
-    elif op == ops.CONTEND:
-        then = seldom_operation(st, i, row, instance, key, now)
+    elif op >= ops.CONTEND:
+        then = seldom_operation(st, i, row, pc, instance, key, now)
     elif st.clock[0].free < 0:
         then = NO_STRAND
     else:

@@ -110,6 +110,21 @@ STRAND = np.dtype(
         ("turns", "i8"),
     ]
 )
+CORE_STATE = np.dtype(
+    [
+        ("station", "i8"),
+        ("speed", "f8"),
+        ("level", "i8"),
+        ("up", "i8"),
+        ("strand", "i8"),
+        ("started", "f8"),
+        ("generation", "i8"),
+        ("wear", "f8"),
+        ("wears", "i8"),
+        ("keeper", "i8"),
+    ]
+)
+LEVEL_STATE = np.dtype([("first", "i8"), ("count", "i8"), ("value", "i8"), ("since", "f8")])
 FRAME = np.dtype([("pc", "i8"), ("instance", "i8"), ("attempt", "i8"), ("key", "u8")])
 ENTRY = np.dtype([("newer", "i8"), ("older", "i8"), ("key", "i8"), ("expires", "f8")])
 
@@ -154,6 +169,10 @@ class State(NamedTuple):
     tally_histogram: np.ndarray
     requests: np.ndarray
     serving: np.ndarray
+    core: np.ndarray
+    level: np.ndarray
+    level_time: np.ndarray
+    level_entered: np.ndarray
 
 
 def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
@@ -215,8 +234,22 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         tally_histogram=np.zeros(len(plan.tally_names) * BUCKETS, np.int64),
         requests=np.full((spec.request_limit, 4), np.nan),
         serving=plan.station.copy(),
+        core=_filled(plan.core, CORE_STATE, up=1, strand=-1, wear=np.inf),
+        level=_filled(plan.level, LEVEL_STATE),
+        level_time=np.zeros(int(plan.level["count"].sum())),
+        level_entered=np.zeros(int(plan.level["count"].sum()), np.int64),
     )
     return grown(state, 64 + 2 * users)
+
+
+def _filled(table: np.ndarray, dtype: np.dtype, **fields: float) -> np.ndarray:
+    """Return the rows of a plan's table with the fields that an engine adds."""
+    rows = np.zeros(len(table), dtype)
+    for name in table.dtype.names or ():
+        rows[name] = table[name]
+    for name, value in fields.items():
+        rows[name] = value
+    return rows
 
 
 def _keys_per_cache(plan: Plan) -> int:

@@ -25,7 +25,10 @@ __all__ = [
 ]
 
 RESUME, SHARED_DONE, TIMEOUT, SELDOM = 0, 1, 2, 3
-"""Kinds of event; ``what`` is index * 4 + kind. SELDOM: see `scalesim.engines.compiled.seldom`."""
+"""Kinds of event; ``what`` is index * 4 + kind, where a SELDOM one's index holds its own kind."""
+SLOWED_DONE, CORE = 0, 1
+SELDOM_KINDS = 8
+"""Kinds of seldom event, and how many there may be: ``index * SELDOM_KINDS + kind``."""
 
 
 def advance_areas(here, now):
@@ -198,8 +201,8 @@ def schedule_sharing(st, s, now, slowed):
     here.generation += 1
     left = st.strand[ix(here.head)].mark - here.virtual
     delay = max(left, 0.0) / sharing_rate(st, s, slowed)
-    kind = SELDOM if slowed else SHARED_DONE
-    push(st, now + delay, DEPARTURE, s * 4 + kind, here.generation)
+    what = (s * SELDOM_KINDS + SLOWED_DONE) * 4 + SELDOM if slowed else s * 4 + SHARED_DONE
+    push(st, now + delay, DEPARTURE, what, here.generation)
 
 
 def share(st, s, i, demand, now, slowed):

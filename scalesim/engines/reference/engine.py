@@ -22,14 +22,15 @@ from scalesim.engines.base import (
     requests_at_once,
 )
 from scalesim.engines.reference.clock import after, fire
+from scalesim.engines.reference.cores import Core, CoresStation, Level
 from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
 from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
-from scalesim.engines.reference.stations import make_station
+from scalesim.engines.reference.stations import SharedStation, Station
 from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
-from scalesim.plan.tables import CLOSED, OPEN
+from scalesim.plan.tables import CLOSED, CORES, OPEN, SHARED
 from scalesim.recording import HISTOGRAMS, Recording, RunSpec, empty_arrays, histogram_cells
 
 __all__ = ["ReferenceEngine", "Trial"]
@@ -68,10 +69,12 @@ class Trial:
         self.dispatch = plan.dispatch.tolist()
         self.values = plan.values.tolist()
         self.edge, self.height = (table.tolist() for table in ziggurat_tables())
-        self.stations = [make_station(self.env, row) for row in plan.station]
+        self.out = empty_arrays(plan, spec)
+        self.levels = [Level(self.env, size) for size in plan.level["count"].tolist()]
+        self.cores = [Core(row.speed, self.levels[row.level]) for row in as_objects(plan.core)]
+        self.stations = [self.make_station(row) for row in plan.station]
         self.caches = [CacheModel(row) for row in as_objects(plan.cache)]
         self.counter = [0] * len(plan.counter_names)
-        self.out = empty_arrays(plan, spec)
         self.histogram: dict[str, Counter[tuple[int, int]]] = {
             name: Counter() for name in HISTOGRAMS
         }
@@ -79,6 +82,16 @@ class Trial:
         self.bucket = 0
         self.requests_begun = self.in_flight = self.strands = self.events = 0
         self.instant, self.at_once = 0.0, 0
+
+    def make_station(self, row: Any) -> Station:
+        """Return the station that a row of the plan's table describes."""
+        if row["kind"] == CORES:
+            first = int(row["first_core"])
+            return CoresStation(self.env, row, self.cores[first : first + int(row["slots"])])
+        cls = SharedStation if row["kind"] == SHARED else Station
+        station = cls(self.env, int(row["slots"]), int(row["queue_limit"]), int(row["initial"]))
+        station.contention, station.coherency = float(row["contention"]), float(row["coherency"])
+        return station
 
     # The loop -----------------------------------------------------------------------------
 
@@ -263,6 +276,11 @@ class Trial:
                 station.depth_area,
             )
             station.reset()
+        for level, (first, count) in zip(self.levels, self.plan.level.tolist(), strict=True):
+            level.advance(end)
+            self.out["level_time"][self.bucket, first : first + count] = level.time
+            self.out["level_entered"][self.bucket, first : first + count] = level.entered
+            level.reset()
         for c, cache in enumerate(self.caches):
             row = cache.row[0]
             self.out["cache"][self.bucket, c] = (row.hits, row.misses, row.evictions)

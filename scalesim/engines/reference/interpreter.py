@@ -287,6 +287,26 @@ def fail(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
+def work(trial: Trial, strand: Strand, row: Any) -> Waits:
+    frame = strand.frame
+    demand = trial.draw(row.b, frame.key, row.site)
+    key = child_key(frame.key, row.site, 0)
+    yield trial.stations[row.a + frame.instance].work(demand, key)
+    _next(strand)
+
+
+def enter(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.levels[row.a + strand.frame.instance].change(1)
+    _next(strand)
+    yield from ()
+
+
+def leave(trial: Trial, strand: Strand, row: Any) -> Waits:
+    trial.levels[row.a + strand.frame.instance].change(-1)
+    _next(strand)
+    yield from ()
+
+
 OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire,
     release,
@@ -317,4 +337,7 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     share,
     branch,
     fail,
+    work,
+    enter,
+    leave,
 )

@@ -14,17 +14,8 @@ import simpy
 from scalesim.engines.reference.clock import after, fire, later
 from scalesim.kernels.draws import bucket
 from scalesim.ops import DEPARTURE, ROUNDING
-from scalesim.plan.tables import SHARED
 
-__all__ = ["SharedStation", "Station", "make_station"]
-
-
-def make_station(env: simpy.Environment, row: Any) -> Station:
-    """Return the station that a row of the plan's table describes."""
-    cls = SharedStation if row["kind"] == SHARED else Station
-    station = cls(env, int(row["slots"]), int(row["queue_limit"]), int(row["initial"]))
-    station.contention, station.coherency = float(row["contention"]), float(row["coherency"])
-    return station
+__all__ = ["SharedStation", "Station"]
 
 
 class Station:
@@ -37,7 +28,7 @@ class Station:
         self.slots = slots
         self.queue_limit = queue_limit
         self.busy = initial
-        self.line: deque[tuple[simpy.Event, float, float | None]] = deque()
+        self.line: deque[Any] = deque()
         self.since = 0.0
         self.reset()
 
