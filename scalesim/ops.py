@@ -252,6 +252,7 @@ OPERATIONS = (
     Operation(
         "FAIL", "x: probability", "With probability x fail with `failed`.", draws="one uniform"
     ),
+    Operation(
         "WORK",
         "a: station, b: sampler",
         "Have a demand done by one of the station's cores: by an idle one, chosen as the station "
