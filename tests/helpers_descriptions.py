@@ -109,9 +109,9 @@ def one_price(fields: dict[str, Any]) -> dict[str, Any]:
     return without(fields, "cost_per_hour") if "machine" in fields else fields
 
 
-def _hyper(fields: dict[str, Any]) -> dict[str, Any]:
-    n = len(fields["means"])
-    return {**fields, "probabilities": (1 / n,) * n}
+def _chances(of: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return the rule that gives equal probabilities to what the field `of` holds."""
+    return lambda fields: {**fields, "probabilities": (1 / len(fields[of]),) * len(fields[of])}
 
 
 def _cache(fields: dict[str, Any]) -> dict[str, Any]:
@@ -164,12 +164,28 @@ def _workflow(fields: dict[str, Any]) -> dict[str, Any]:
 
 _PER_ARRIVAL = ("at", "endpoint", "key", "client")
 
+
+def _bursts(fields: dict[str, Any]) -> dict[str, Any]:
+    n = len(fields["rates"])
+    ring = tuple(tuple(float(j == (i + 1) % n and n > 1) for j in range(n)) for i in range(n))
+    return {"rates": (1.0, *fields["rates"][1:]), "switch_rates": ring}
+
+
+def _steady(fields: dict[str, Any]) -> dict[str, Any]:
+    bursts = isinstance(fields.get("arrivals"), t.Bursts)
+    return {**fields, "rate": 5.0} if bursts else fields
+
+
 RULES: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    d.HyperExponential: _hyper,
+    d.HyperExponential: _chances("means"),
+    d.Mixture: _chances("parts"),
     d.Empirical: lambda f: {"quantiles": tuple(sorted((0.0, *f["quantiles"])))},
     d.Uniform: lambda f: {"low": min(f.values()), "high": max(f.values())},
     t.Measured: lambda f: f if f.get("tail_keys") else without(f, "tail_count"),
+    t.Batches: lambda f: {**f, "size": float(int(f["size"]))},
+    t.Bursts: _bursts,
     t.ReplayTraffic: _replay,
+    t.Traffic: _steady,
     c.Cache: _cache,
     c.Database: _database,
     c.Service: _service,
@@ -209,6 +225,9 @@ def models(draw: st.DrawFn) -> Model:
     kinds = {**t.TRAFFIC.members}
     kinds.pop("replay")  # its endpoints are names of our own
     cls = kinds[draw(st.sampled_from(sorted(kinds)))]
+    if cls is t.UserGroups:
+        users = descriptions(t.Users, mix=st.none() | st.just(mix))
+        known |= dict(groups=st.dictionaries(st.sampled_from(NAMES), users, min_size=1, max_size=2))
     return Model(
         topology,
         draw(st.none() | descriptions(cls, **known)),

@@ -585,7 +585,10 @@ def test_no_message_grows_with_the_value() -> None:
         (ss.Traffic(math.inf), "traffic.rate: got inf"),
         (ss.Traffic("800/s"), 'traffic.rate: got "800/s"'),
         (ss.Traffic(2e9), "traffic.rate: got 2e+09"),
-        (ss.Traffic(1.0, arrivals="random"), 'traffic.arrivals: got "random". '),
+        (
+            ss.Traffic(1.0, arrivals="random"),
+            'traffic.arrivals: "random" is not an arrival process. ',
+        ),
         (ss.Traffic(1.0, timeout=0.0), "traffic.timeout: got 0"),
         (ss.Traffic(1.0, mix={}), "traffic.mix: got an empty mapping"),
         (ss.Traffic(1.0, mix={"get": 0.0}), "traffic.mix: all weights of the mix are zero"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from scalesim.kernels.draws import u01
-from scalesim.kernels.sampling import guided_index
+from scalesim.kernels.draws import bits, root_key, u01
+from scalesim.kernels.sampling import guided_index, standard_exponential
 
-__all__ = ["draw_endpoint", "draw_popularity", "next_gap"]
+__all__ = ["batch_gap", "burst_gap", "draw_endpoint", "draw_mix", "draw_popularity", "next_gap"]
 
 
 def next_gap(source, segment, now, work, number):
@@ -47,6 +47,64 @@ def gap_in_profile(source, segment, now, work):
                 return math.inf
             source[0].segment = 0
             source[0].origin += source[0].period
+
+
+def batch_gap(source, segment, now, work, number, u):
+    """Return the time to the next request of a batch, 0 within one.
+
+    `u`, uniform, makes the size of the next batch: fixed, or geometric by inversion.
+    """
+    if source[0].left > 0:
+        source[0].left -= 1
+        return 0.0
+    size = source[0].size
+    if size < -1.0:
+        source[0].left = int(math.log(1.0 - u) / math.log(1.0 + 1.0 / size))
+    else:
+        source[0].left = int(abs(size)) - 1
+    return next_gap(source, segment, now, work, number)
+
+
+def burst_gap(source, phase, values, edge, height, seed, site, now, work):
+    """Return the time from `now` to the next arrival of bursts, `work` mean gaps ahead.
+
+    What is left of an exponential gap at the end of a state is exponential again, measured in the
+    next state's gaps. The states' draws go by how often the state changed.
+    """
+    row = source[0]
+    at = now
+    if row.phase < 0:
+        u = u01(root_key(seed, 0), site, 3)
+        i = 0
+        while i < len(phase) - 1 and u >= phase[i].share:
+            i += 1
+        row.phase = i
+        stay = standard_exponential(edge, height, bits(root_key(seed, 0), site, 1))
+        row.until = stay * phase[i].stay
+    while True:
+        i = row.phase
+        gap = phase[i].gap
+        if gap < math.inf:
+            then = at + work * gap
+            if then < row.until:
+                return then - now
+            work = max(work - (row.until - at) / gap, 0.0)
+        elif row.until == math.inf:
+            return math.inf
+        at = row.until
+        row.moves += 1
+        key = root_key(seed, row.moves)
+        row.phase = draw_mix(values, phase[i].first, len(phase), u01(key, site, 2))
+        stay = standard_exponential(edge, height, bits(key, site, 1))
+        row.until = at + stay * phase[row.phase].stay
+
+
+def draw_mix(values, first, count, u):
+    """Return which of `count` cumulated shares, from values[first], the number `u` falls on."""
+    i = 0
+    while i < count - 1 and u >= values[first + i]:
+        i += 1
+    return i
 
 
 def draw_endpoint(endpoint, u):

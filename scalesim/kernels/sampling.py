@@ -1,6 +1,6 @@
 """Samplers: one draw from a row of the distribution table.
 
-`row` has ``kind``, ``a``, ``b``, ``c``, ``first`` and ``count``; ``first`` and ``count`` address
+A row has ``kind``, ``a``, ``b``, ``c``, ``first`` and ``count``; ``first`` and ``count`` address
 `values`, a flat table of floats that distributions with many parameters share. Parameters are laid
 out by `scalesim.distributions`. Every sampler but the exponential's inverts the distribution
 function, so it is monotone in the uniform number; the exponential uses a ziggurat (Marsaglia &
@@ -23,7 +23,10 @@ __all__ = [
     "EXPONENTIAL",
     "HYPEREXPONENTIAL",
     "LOGNORMAL",
+    "MIXTURE",
     "PARETO",
+    "RECORDED",
+    "SHIFTED",
     "UNIFORM",
     "WEIBULL",
     "backoff_delay",
@@ -37,6 +40,7 @@ __all__ = [
 CONSTANT, EXPONENTIAL, UNIFORM, LOGNORMAL, ERLANG, HYPEREXPONENTIAL, PARETO, WEIBULL, EMPIRICAL = (
     range(9)
 )
+RECORDED, SHIFTED, MIXTURE = range(9, 12)
 
 _LAYERS = 256
 _EDGE = 7.697117470131487
@@ -148,8 +152,9 @@ def guided_index(cumulated, guide, first, count, u):
 def backoff_delay(rule, sampler, values, edge, height, key, site, attempt):
     """Return the wait after failed attempt number `attempt` (from 1)."""
     if rule.sampler >= 0:
-        row = sampler[rule.sampler]
-        delay = sample(row, values, edge, height, child_key(key, site, attempt), site)
+        key_of_wait = child_key(key, site, attempt)
+        tables = (sampler, rule.sampler, values, edge, height)
+        delay = sample(*tables, key_of_wait, site, attempt - 1)
     elif rule.count > 0:
         delay = values[rule.first + min(attempt, rule.count) - 1]
     else:
@@ -166,14 +171,45 @@ def backoff_delay(rule, sampler, values, edge, height, key, site, attempt):
     return delay
 
 
-def sample(row, values, edge, height, key, site):
-    """Return one draw from the distribution in `row`, at `site` of the strand `key`."""
+def sample(sampler, which, values, edge, height, key, site, number):
+    """Return one draw from the distribution in row `which`, at `site` of the strand `key`.
+
+    `number` is the request's; a recorded distribution goes by it instead of by chance.
+    """
+    row = sampler[which]
     kind = row.kind
     if kind == EXPONENTIAL:
         return row.a * standard_exponential(edge, height, bits(key, site, 0))
     if kind == CONSTANT:
         return row.a
-    return sample_other(row, values, edge, height, key, site)
+    if kind < RECORDED:
+        return sample_other(row, values, edge, height, key, site)
+    return sample_composite(sampler, which, values, edge, height, key, site, number)
+
+
+def sample_composite(sampler, which, values, edge, height, key, site, number):
+    """Return a draw from a distribution made of others, or a recorded value."""
+    shift = 0.0
+    row = sampler[which]
+    while row.kind == SHIFTED or row.kind == MIXTURE:
+        inner = row.first
+        if row.kind == SHIFTED:
+            shift += row.a
+        else:
+            u = u01(key, site, 0)
+            i = 0
+            while i < row.count - 1 and u >= values[row.first + i]:
+                i += 1
+            inner = int(values[row.first + row.count + i])
+            key = child_key(key, site, i)  # so that the part's draw is not the choice's over again
+        row = sampler[inner]
+    if row.kind == RECORDED:
+        return shift + row.c * values[row.first + number % row.count]
+    if row.kind == CONSTANT:
+        return shift + row.a
+    if row.kind == EXPONENTIAL:
+        return shift + row.a * standard_exponential(edge, height, bits(key, site, 0))
+    return shift + sample_other(row, values, edge, height, key, site)
 
 
 def sample_other(row, values, edge, height, key, site):

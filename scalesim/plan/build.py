@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,17 +13,11 @@ from scalesim.components.calls import lower_attempts
 from scalesim.errors import InvalidModel, Problem, nearest
 from scalesim.plan import tables
 from scalesim.plan.emit import PlanEmitter
+from scalesim.plan.sources import cumulated_mix, lower_replay, lower_sources
 from scalesim.plan.tables import Plan
 from scalesim.policies.load_balancing import IpHash
 from scalesim.topology import Topology
-from scalesim.traffic import (
-    AnyTraffic,
-    ClosedTraffic,
-    Popularity,
-    RateProfile,
-    ReplayTraffic,
-    Traffic,
-)
+from scalesim.traffic import AnyTraffic, Popularity, ReplayTraffic, UserGroups
 
 __all__ = ["build_plan", "misfits"]
 
@@ -49,19 +43,18 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     emit.direct_balancers()
     request = -1 if traffic.request_bytes is None else emit.sampler(traffic.request_bytes)
     response = -1 if traffic.response_bytes is None else emit.sampler(traffic.response_bytes)
-    source, segment = _source(emit, traffic)
+    source, segment, phase = lower_sources(emit, names, traffic)
     code = emit.link()
     dispatch = emit.dispatch()
 
-    share = np.asarray(_shares(names, traffic))
     endpoint = np.zeros(len(names), tables.ENDPOINT)
     endpoint["start"] = [emit.starts[program] for program in roots]
-    endpoint["cumulated"] = np.cumsum(share) / share.sum()
+    endpoint["cumulated"] = cumulated_mix(names, traffic.mix)
     endpoint["request"], endpoint["response"] = request, response
 
     popularity, cumulated, guide = _popularities(topology, traffic)
     cache, entries, keys = _caches(emit, traffic)
-    replay = _replay(names, traffic)
+    replay = lower_replay(names, traffic)
     plan = Plan(
         code=code,
         station=emit.table("station", tables.STATION),
@@ -80,6 +73,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         guide=guide,
         source=source,
         segment=segment,
+        phase=phase,
         **replay,
         depth=emit.call_depth(code, dispatch),
         entry_count=entries,
@@ -114,31 +108,30 @@ def _root(emit: PlanEmitter, entry: str, name: str, traffic: AnyTraffic) -> str:
     return program
 
 
-def _shares(names: Sequence[str], traffic: AnyTraffic) -> list[float]:
-    mix = traffic.mix if traffic.mix is not None else dict.fromkeys(names, 1.0)
-    return [float(mix[name]) for name in names]
-
-
 def misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
     """Yield what the topology needs and the traffic lacks, and the reverse."""
     names = topology.entry_endpoints
     known = ", ".join(names)
-    for name in traffic.mix or ():
-        if name not in names:
-            hint = nearest(name, names)
-            message = f'the entry "{topology.entry}" has no endpoint "{name}". {hint}Known: {known}'
-            yield Problem("traffic.mix", message, ("mix", name))
-    for name in names:
-        if name not in (traffic.mix or names):
-            yield Problem(
-                "traffic.mix",
-                f'endpoint "{name}" of "{topology.entry}" is not in the mix; '
-                "give it a weight (0 means that nobody asks for it)",
-                ("mix",),
-            )
-    if traffic.mix is None and len(names) > 1 and not _replays_endpoints(traffic):
-        message = f'the entry "{topology.entry}" offers {known}; give each a weight'
-        yield Problem("traffic.mix", message, ("mix",))
+    for path, mix in _mixes(traffic):
+        subject = ".".join(("traffic", *path))
+        for name in mix or ():
+            if name not in names:
+                hint = nearest(name, names)
+                message = (
+                    f'the entry "{topology.entry}" has no endpoint "{name}". {hint}Known: {known}'
+                )
+                yield Problem(subject, message, (*path, name))
+        for name in names:
+            if name not in (mix or names):
+                yield Problem(
+                    subject,
+                    f'endpoint "{name}" of "{topology.entry}" is not in the mix; '
+                    "give it a weight (0 means that nobody asks for it)",
+                    path,
+                )
+        if mix is None and len(names) > 1 and not _replays_endpoints(traffic):
+            message = f'the entry "{topology.entry}" offers {known}; give each a weight'
+            yield Problem(subject, message, path)
     replayed = traffic.endpoint if isinstance(traffic, ReplayTraffic) else None
     for name in sorted(set(replayed or ()) - set(names)):
         hint = nearest(name, names)
@@ -152,6 +145,16 @@ def misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
             recorded = {"keys": "key", "clients": "client"}.get(field, "")
             if getattr(traffic, field) is None and getattr(traffic, recorded, None) is None:
                 yield Problem(f"traffic.{field}", f"is missing: {why}", (field,))
+
+
+def _mixes(traffic: AnyTraffic) -> Iterator[tuple[tuple[str, ...], dict[str, float] | None]]:
+    """Yield every mix that requests are drawn from, and where it stands."""
+    groups = traffic.groups if isinstance(traffic, UserGroups) else {}
+    for name, group in groups.items():
+        if group.mix is not None:
+            yield ("groups", name, "mix"), group.mix
+    if not groups or any(group.mix is None for group in groups.values()) or traffic.mix:
+        yield ("mix",), traffic.mix
 
 
 def _replays_endpoints(traffic: AnyTraffic) -> bool:
@@ -177,46 +180,6 @@ def _needs(part: Component) -> Iterator[tuple[str, str]]:
                     "response_bytes",
                     f'{subject} models network_out, endpoint "{name}" has no size',
                 )
-
-
-def _source(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, np.ndarray]:
-    source = np.zeros(1, tables.SOURCE)
-    segment = np.zeros(1, tables.SEGMENT)
-    segment[0] = (np.inf, np.inf)
-    if isinstance(traffic, Traffic):
-        source["kind"], source["random"] = tables.OPEN, traffic.arrivals == "poisson"
-        if isinstance(traffic.rate, RateProfile):
-            rates = np.asarray(traffic.rate.rates)
-            segment = np.zeros(len(rates), tables.SEGMENT)
-            segment["end"] = np.arange(1, len(rates) + 1) * traffic.rate.bucket
-            segment["gap"] = np.divide(1.0, rates, out=np.full(len(rates), np.inf), where=rates > 0)
-            source["repeat"], source["period"] = traffic.rate.repeat, traffic.rate.period
-        else:
-            segment["gap"] = 1.0 / traffic.rate
-    elif isinstance(traffic, ClosedTraffic):
-        source["kind"], source["users"] = tables.CLOSED, traffic.users
-        source["think"] = emit.sampler(traffic.think_time)
-    else:
-        source["kind"] = tables.REPLAY
-    return source, segment
-
-
-def _replay(names: Sequence[str], traffic: AnyTraffic) -> dict[str, np.ndarray]:
-    recorded = traffic if isinstance(traffic, ReplayTraffic) else ReplayTraffic(at=())
-    count = len(recorded.at)
-    index = {name: i for i, name in enumerate(names)}
-
-    def column(given: Sequence[int] | None) -> np.ndarray:
-        return np.full(count, -1) if given is None else np.asarray(given, np.int64)
-
-    return {
-        "replay_at": np.asarray(recorded.at, np.float64),
-        "replay_endpoint": column(
-            None if recorded.endpoint is None else [index[name] for name in recorded.endpoint]
-        ),
-        "replay_key": column(recorded.key),
-        "replay_client": column(recorded.client),
-    }
 
 
 def _popularities(

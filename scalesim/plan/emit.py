@@ -11,8 +11,9 @@ import numpy as np
 
 from scalesim import ops
 from scalesim.components import Component, Service
-from scalesim.distributions import Distribution
+from scalesim.distributions import Distribution, SamplerRow
 from scalesim.errors import InternalError
+from scalesim.kernels import sampling
 from scalesim.kernels.draws import site_hash
 from scalesim.plan import tables
 from scalesim.plan.tables import StationLabel
@@ -58,7 +59,7 @@ class PlanEmitter:
         self.counters: dict[tuple[str, str], int] = {}
         self.tallies: dict[tuple[str, str], int] = {}
         self.starts: dict[str, int] = {}
-        self._samplers: dict[tuple[Any, ...], int] = {}
+        self._samplers: dict[SamplerRow, int] = {}
         self._targets: list[tuple[str, str]] = []
         self._calls_of: dict[str, int] = {}
         self._program = ""
@@ -102,13 +103,20 @@ class PlanEmitter:
         return row
 
     def sampler(self, distribution: Distribution, scale: float = 1.0) -> int:
-        row = distribution.row(scale)
+        return self._sampler(distribution.row(scale))
+
+    def _sampler(self, row: SamplerRow) -> int:
+        """Return the place of `row`, after those of its parts; equal rows share one."""
         if row not in self._samplers:
-            self._samplers[row] = len(self._samplers)
+            parts = [self._sampler(part) for part in row.parts]
             first = len(self.values)
             self.values += row.values
-            count = row.size
-            self.rows["sampler"].append((row.kind, row.a, row.b, row.c, first, count))
+            if row.kind == sampling.SHIFTED:
+                first = parts[0]
+            elif row.kind == sampling.MIXTURE:
+                self.values += map(float, parts)
+            self._samplers[row] = len(self._samplers)
+            self.rows["sampler"].append((row.kind, row.a, row.b, row.c, first, row.size))
         return self._samplers[row]
 
     def balancer(

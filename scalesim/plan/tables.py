@@ -10,6 +10,8 @@ import numpy as np
 __all__ = [
     "AMOUNT",
     "BALANCER",
+    "BATCHES",
+    "BURSTS",
     "CACHE",
     "CLOSED",
     "CODE",
@@ -18,7 +20,9 @@ __all__ = [
     "ENDPOINT",
     "LEVEL",
     "OPEN",
+    "PHASE",
     "POPULARITY",
+    "RENEWAL",
     "REPLAY",
     "RETRY_RULE",
     "SAMPLER",
@@ -36,7 +40,7 @@ SLOTS, SHARED, AMOUNT, CORES = 0, 1, 2, 3
 """Kinds of station: slots with a waiting line, shared processors, an amount (memory), cores that
 differ or fail."""
 
-OPEN, CLOSED, REPLAY = 0, 1, 2
+OPEN, CLOSED, REPLAY, RENEWAL, BATCHES, BURSTS = range(6)
 """Kinds of traffic source."""
 
 CODE = np.dtype(
@@ -142,8 +146,25 @@ SOURCE = np.dtype(
         ("period", "f8"),
         ("segment", "i8"),
         ("origin", "f8"),
+        ("gap", "i8"),
+        ("size", "f8"),
+        ("left", "i8"),
+        ("mix", "i8"),
+        ("phase", "i8"),
+        ("until", "f8"),
+        ("moves", "i8"),
     ]
 )
+"""One row; closed traffic: one for each group of users.
+
+``gap``: sampler of the gaps, in mean gaps; ``size``: mean size of a batch, negative if geometric;
+``left``: requests of the present batch still to come; ``mix``: place of a group's cumulated mix
+among the values, or -1; ``phase``, ``until``, ``moves``: the present state of bursts, its end, and
+how often it changed.
+"""
+PHASE = np.dtype([("gap", "f8"), ("stay", "f8"), ("share", "f8"), ("first", "i8")])
+"""A state of bursts: mean gap (inf: none arrive), mean stay, cumulated share of time, and where
+the cumulated probabilities of the next state are among the values."""
 
 
 class StationLabel(NamedTuple):
@@ -180,6 +201,7 @@ class Plan:
     guide: np.ndarray
     source: np.ndarray
     segment: np.ndarray
+    phase: np.ndarray
     replay_at: np.ndarray
     replay_endpoint: np.ndarray
     replay_key: np.ndarray

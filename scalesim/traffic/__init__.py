@@ -9,23 +9,43 @@ from scalesim.traffic.arrivals import (
     RateProfile,
     ReplayTraffic,
     Traffic,
+    UserGroups,
+    Users,
 )
 from scalesim.traffic.growth import Compound, FactorTable, Growth, Linear
 from scalesim.traffic.popularity import Measured, Popularity, UniformKeys, Zipf
+from scalesim.traffic.processes import (
+    ARRIVALS,
+    Arrivals,
+    Batches,
+    Bursts,
+    Even,
+    Poisson,
+    Renewal,
+)
 
 __all__ = [
+    "ARRIVALS",
     "TRAFFIC",
     "AnyTraffic",
+    "Arrivals",
+    "Batches",
+    "Bursts",
     "ClosedTraffic",
     "Compound",
+    "Even",
     "FactorTable",
     "Growth",
     "Linear",
     "Measured",
+    "Poisson",
     "Popularity",
     "RateProfile",
+    "Renewal",
     "ReplayTraffic",
     "Traffic",
     "UniformKeys",
+    "UserGroups",
+    "Users",
     "Zipf",
 ]

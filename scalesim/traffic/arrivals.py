@@ -30,8 +30,18 @@ from scalesim.fields import (
     param,
 )
 from scalesim.traffic.popularity import POPULARITY, Popularity
+from scalesim.traffic.processes import ARRIVALS, Arrivals, Bursts, Poisson
 
-__all__ = ["TRAFFIC", "AnyTraffic", "ClosedTraffic", "RateProfile", "ReplayTraffic", "Traffic"]
+__all__ = [
+    "TRAFFIC",
+    "AnyTraffic",
+    "ClosedTraffic",
+    "RateProfile",
+    "ReplayTraffic",
+    "Traffic",
+    "UserGroups",
+    "Users",
+]
 
 TRAFFIC = Family("traffic type")
 
@@ -139,10 +149,7 @@ class AnyTraffic(Description):
     retry: Retry | None = param(Nested(Retry), "the client's retries", default=None)
 
     def check_together(self) -> Iterator[Problem]:
-        if isinstance(self.mix, dict) and self.mix:
-            numbers = [each for each in self.mix.values() if isinstance(each, (int, float))]
-            if numbers and not sum(numbers) > 0:
-                yield Problem("", "all weights of the mix are zero", ("mix",))
+        yield from _weights(self.mix)
 
     def require_valid(self) -> None:
         """Raise `InvalidModel` with every problem of this traffic's own fields."""
@@ -170,14 +177,19 @@ class Traffic(AnyTraffic):
     Parameters
     ----------
     rate : float or RateProfile [requests a second, > 0]
-    arrivals : {"poisson", "constant"}
-        Random and independent, or evenly spaced (the first after one gap).
+    arrivals : Arrivals or str
+        How arrivals are spaced: ``"poisson"`` (random and independent), ``"constant"`` (evenly,
+        the first after one gap), `Renewal`, `Batches`, `Bursts`.
     """
 
     rate: float | RateProfile = param(_Rate(), "requests a second", kw_only=False)
-    arrivals: str = param(
-        Name(choices=("poisson", "constant")), "how arrivals are spaced", default="poisson"
-    )
+    arrivals: Arrivals = param(OneOf(ARRIVALS), "how arrivals are spaced", default=Poisson())
+
+    def check_together(self) -> Iterator[Problem]:
+        yield from super().check_together()
+        if isinstance(self.rate, RateProfile) and isinstance(self.arrivals, Bursts):
+            message = "bursts over a rate that changes with time are not modelled; give one rate"
+            yield Problem("", message, ("arrivals",))
 
     def scaled(self, factor: float) -> Self:
         rate = self.rate
@@ -216,6 +228,54 @@ class ClosedTraffic(AnyTraffic):
 
     def scaled(self, factor: float) -> Self:
         return dataclasses.replace(self, users=max(1, round(self.users * factor)))
+
+    def peak_rate(self, window: float) -> float:
+        return math.nan
+
+
+@dataclass(frozen=True)
+class Users(Description):
+    """One group of users who are alike.
+
+    Parameters
+    ----------
+    users : int [>= 1]
+    think_time : Distribution or float [s]
+    mix : mapping of str to float, optional [>= 0, not all 0]
+        Weight of each endpoint of the entry that this group asks for.
+    """
+
+    primary = "users"
+    users: int = param(Integer(1, 10_000_000), "number of users", kw_only=False)
+    think_time: Distribution = param(times(), "pause between answer and next request")
+    mix: dict[str, float] | None = param(
+        MapOf(Number(at_least=0), "an endpoint"), "weight of each endpoint", default=None
+    )
+
+    def check_together(self) -> Iterator[Problem]:
+        yield from _weights(self.mix)
+
+
+@TRAFFIC.add("user_groups")
+@dataclass(frozen=True)
+class UserGroups(AnyTraffic):
+    """Closed traffic of users of several kinds, each kind with its own pauses and requests.
+
+    Parameters
+    ----------
+    groups : mapping of str to Users
+        What is common to all (keys, clients, time-out, ...) stands beside it; a group without a
+        mix of its own has the common one.
+    """
+
+    groups: dict[str, Users] = param(MapOf(Nested(Users), "a group"), "kinds of users")
+
+    def scaled(self, factor: float) -> Self:
+        scaled = {
+            name: dataclasses.replace(group, users=max(1, round(group.users * factor)))
+            for name, group in self.groups.items()
+        }
+        return dataclasses.replace(self, groups=scaled)
 
     def peak_rate(self, window: float) -> float:
         return math.nan
@@ -269,3 +329,11 @@ class ReplayTraffic(AnyTraffic):
                 first += 1
             best = max(best, last - first + 1)
         return best / window
+
+
+def _weights(mix: Any) -> Iterator[Problem]:
+    """Yield what is wrong with the weights of a mix as a whole."""
+    if isinstance(mix, dict) and mix:
+        numbers = [each for each in mix.values() if isinstance(each, (int, float))]
+        if numbers and not sum(numbers) > 0:
+            yield Problem("", "all weights of the mix are zero", ("mix",))

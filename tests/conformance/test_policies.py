@@ -25,7 +25,19 @@ from scalesim.policies.eviction import EVICTION
 from scalesim.policies.load_balancing import BALANCING, PowerOfTwo
 from scalesim.policies.sharding import SHARDING
 from scalesim.topology import Topology
-from scalesim.traffic import ClosedTraffic, RateProfile, ReplayTraffic, Traffic, UniformKeys, Zipf
+from scalesim.traffic import (
+    Batches,
+    Bursts,
+    ClosedTraffic,
+    RateProfile,
+    Renewal,
+    ReplayTraffic,
+    Traffic,
+    UniformKeys,
+    UserGroups,
+    Users,
+    Zipf,
+)
 
 EXP = dist.Exponential
 KEYS, CLIENTS = Zipf(60, 0.9), Zipf(20, 0.5)
@@ -218,6 +230,9 @@ DISTRIBUTIONS = (
     dist.Weibull(0.01, shape=0.4),
     dist.Weibull(0.01, shape=3.0),
     dist.Empirical((0.001, 0.002, 0.002, 0.05)),
+    dist.Recorded((0.001, 0.0, 0.02)),
+    dist.Shifted(0.004, dist.Exponential(0.006)),
+    dist.Mixture(probabilities=(0.99, 0.01), parts=(dist.Uniform(0, 0.01), 0.2)),
 )
 
 
@@ -401,6 +416,36 @@ CASES = {
     ),
     "closed, impatient": one_service(
         ClosedTraffic(20, think_time=EXP(0.01), timeout=0.02, retry=Retry(2)), 1.0, backlog=3
+    ),
+    "user groups": Case(
+        Topology(
+            Service(
+                "web", workers=3, endpoints={"get": [compute(EXP(0.01))], "put": [sleep(0.02)]}
+            ),
+            entry="web",
+        ),
+        UserGroups(
+            groups={
+                "readers": Users(6, think_time=EXP(0.05), mix={"get": 1, "put": 0}),
+                "writers": Users(3, think_time=dist.Recorded((0.01, 0.0, 0.03))),
+            },
+            mix={"get": 1, "put": 2},
+        ),
+        2.0,
+    ),
+    "renewal arrivals": one_service(Traffic(90.0, arrivals=Renewal(dist.Uniform(0, 1))), 3.0),
+    "renewal arrivals over a day": one_service(
+        Traffic(DAY, arrivals=Renewal(dist.Erlang(1.0, phases=3))), 4.0, workers=4, cores=2
+    ),
+    "batches": one_service(Traffic(80.0, arrivals=Batches(4)), 3.0, workers=2, cores=2),
+    "batches over a day": one_service(
+        Traffic(DAY, arrivals=Batches(3.5, law="geometric")), 4.0, workers=4, cores=2
+    ),
+    "bursts": one_service(
+        Traffic(60.0, arrivals=Bursts(rates=(0, 3), switch_rates=((0, 4), (9, 0)))), 4.0
+    ),
+    "recorded demands": one_service(
+        Traffic(80.0, timeout=0.05, retry=Retry(2)), 2.0, compute(dist.Recorded((0.03, 0.002)))
     ),
     "replay": one_service(ReplayTraffic(TIMES), 2.0, compute(0.25), workers=2),
     "profile": one_service(Traffic(DAY), 4.0, workers=4, cores=2),

@@ -36,12 +36,17 @@ from scalesim.policies.load_balancing import BALANCING
 from scalesim.policies.sharding import SHARDING
 from scalesim.topology import Topology
 from scalesim.traffic import (
+    Batches,
+    Bursts,
     ClosedTraffic,
     Measured,
     RateProfile,
+    Renewal,
     ReplayTraffic,
     Traffic,
     UniformKeys,
+    UserGroups,
+    Users,
     Zipf,
 )
 
@@ -93,6 +98,9 @@ times = st.one_of(
     st.builds(dist.Weibull, positive, shape=st.sampled_from((0.5, 2.0))),
     st.just(dist.HyperExponential(probabilities=(0.8, 0.2), means=(0.002, 0.03))),
     st.just(dist.Empirical((0.0, 0.001, 0.001, 0.02))),
+    st.just(dist.Recorded((0.001, 0.01, 0.0))),
+    st.just(dist.Shifted(0.001, dist.Exponential(0.004))),
+    st.just(dist.Mixture(probabilities=(0.7, 0.3), parts=(0.001, dist.Exponential(0.01)))),
 )
 processors = st.one_of(
     st.fixed_dictionaries({"cpu_discipline": st.sampled_from(("ps", "fifo"))}),
@@ -116,6 +124,16 @@ popularity = st.one_of(
     st.builds(UniformKeys, st.integers(1, 20)),
     st.builds(Zipf, st.integers(1, 20), st.sampled_from((0.0, 1.0, 3.0))),
     st.just(Measured((5.0, 0.0, 2.0), tail_keys=4, tail_count=3.0)),
+)
+
+ARRIVALS = (
+    "poisson",
+    "constant",
+    Renewal(dist.Erlang(1.0, phases=2)),
+    Renewal(dist.Uniform(0.0, 1.0)),
+    Batches(3),
+    Batches(2.5, law="geometric"),
+    Bursts(rates=(1.0, 0.0, 4.0), switch_rates=((0, 40, 0), (10, 0, 20), (30, 0, 0))),
 )
 
 
@@ -330,14 +348,19 @@ def traffics(draw: Any) -> Any:
         "timeout": draw(timeouts),
         "retry": draw(retries),
     }
-    kind = draw(st.sampled_from(("open", "open", "profile", "closed", "replay")))
-    arrivals = draw(st.sampled_from(("poisson", "constant")))
+    kind = draw(st.sampled_from(("open", "open", "profile", "closed", "groups", "replay")))
+    arrivals = draw(st.sampled_from(ARRIVALS))
     if kind == "open":
         return Traffic(draw(st.sampled_from((50.0, 125.0, 500.0))), arrivals=arrivals, **common)
     if kind == "profile":
         rates = draw(st.lists(st.sampled_from((0.0, 50.0, 500.0)), min_size=1, max_size=4))
         profile = RateProfile((*rates, 125.0), bucket=0.05, repeat=draw(st.booleans()))
+        arrivals = "poisson" if isinstance(arrivals, Bursts) else arrivals
         return Traffic(profile, arrivals=arrivals, **common)
+    if kind == "groups":
+        some = Users(draw(small), think_time=draw(demands), mix={"get": 1, "put": 3})
+        others = Users(draw(small), think_time=draw(demands))
+        return UserGroups(groups={"some": some, "others": others}, **common)
     if kind == "closed":
         return ClosedTraffic(draw(st.integers(1, 6)), think_time=draw(demands), **common)
     steps = draw(st.lists(moments, min_size=1, max_size=40))

@@ -118,6 +118,7 @@ def test_twin_of_bucket():
 
 # Samplers --------------------------------------------------------------------------------------
 
+_NESTED = dist.Mixture(probabilities=(0.5, 0.5), parts=(dist.Exponential(1.0), dist.Uniform(2, 3)))
 LAWS = {
     dist.Constant(0.0): None,
     dist.Constant(0.3): None,
@@ -134,6 +135,12 @@ LAWS = {
     dist.Weibull(2.0, shape=0.7): stats.weibull_min(0.7, scale=2.0 / math.gamma(1 + 1 / 0.7)),
     dist.Weibull(2.0, shape=4.0): stats.weibull_min(4.0, scale=2.0 / math.gamma(1.25)),
     dist.Empirical((0.0, 1.0, 1.0, 4.0)): None,
+    dist.Recorded((0.5, 0.0, 3.0)): None,
+    dist.Shifted(2.0, dist.Exponential(0.5)): stats.expon(2.0, 0.5),
+    dist.Mixture(
+        probabilities=(0.6, 0.3, 0.1),
+        parts=(dist.Constant(0.5), dist.Shifted(1.0, dist.Weibull(0.5, shape=2.0)), _NESTED),
+    ): None,
 }
 SCALE = 3.0
 
@@ -141,13 +148,13 @@ SCALE = 3.0
 @njit(error_model="numpy")
 def compiled_samples(out, rows, values, edge, height, seed, numbers, site):
     for i in range(len(out)):
-        out[i] = sampling.sample(
-            rows[0], values, edge, height, draws.root_key(seed, numbers[i]), site
-        )
+        key = draws.root_key(seed, numbers[i])
+        which = len(rows) - 1
+        out[i] = sampling.sample(rows, which, values, edge, height, key, site, np.int64(numbers[i]))
 
 
 def table_of(law: dist.Distribution, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sampler table with the one row of `law`, and its values, as in a plan."""
+    """Return the sampler table whose last row is `law`, and its values, as in a plan."""
     emit = PlanEmitter(Topology(Service("any", endpoints={"get": [sleep(0.0)]}), entry="any"))
     emit.sampler(law, scale)
     return emit.table("sampler", tables.SAMPLER), np.asarray(emit.values, np.float64)
@@ -174,13 +181,13 @@ def test_every_distribution_has_its_samples_checked():
 
 @pytest.mark.parametrize("law", LAWS, ids=repr)
 def test_twin_of_sampler(law):
-    keys = words(4000)
+    keys = words(4000) >> np.uint64(1)
     rows, values = table_of(law, SCALE)
     edge, height = (table.tolist() for table in sampling.ziggurat_tables())
-    row, seed = as_objects(rows)[0], trial_seed(1, 0)
+    table, seed = as_objects(rows), trial_seed(1, 0)
+    tables = (table, len(table) - 1, values.tolist(), edge, height)
     expected = [
-        sampling.sample(row, values.tolist(), edge, height, draws.root_key(seed, key), SITE)
-        for key in keys.tolist()
+        sampling.sample(*tables, draws.root_key(seed, key), SITE, key) for key in keys.tolist()
     ]
     assert samples(law, keys, SCALE).tolist() == expected
 

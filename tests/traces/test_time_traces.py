@@ -7,6 +7,8 @@ import pytest
 from traces.tracing import both_engines, ends, instances, near, outcomes, run
 
 import scalesim as ss
+from scalesim.distributions import Recorded
+from scalesim.traffic import Batches, Renewal, Traffic, UserGroups, Users
 
 
 def served(seconds: float, **fields) -> ss.Service:
@@ -191,3 +193,63 @@ def test_overload_of_four_slots_and_its_drains(engine) -> None:
     assert (waits > 0).sum() == 8048
     assert instances(results, "server", "workers", "deepest") == [1250]
     assert max(ends(results)) == 160_019.5 * TICK
+
+
+@both_engines
+def test_the_requests_of_a_batch_arrive_at_one_moment_and_are_served_in_order(engine) -> None:
+    traffic = Traffic(30.0, arrivals=Batches(3))
+    results = simulate(engine, served(0.001), traffic, duration=20.0)
+    at = results.attempts_table()["arrived_at_s"].to_numpy()
+    batches = at[: len(at) // 3 * 3].reshape(-1, 3)
+    assert len(batches) > 100
+    assert (batches == batches[:, :1]).all()
+    assert (np.diff(batches[:, 0]) > 0).all()
+    waits = np.asarray(ends(results)[:3]) - at[:3]
+    assert waits.tolist() == near([0.001, 0.002, 0.003])
+
+
+@both_engines
+def test_renewal_gaps_are_stretched_to_the_rate(engine) -> None:
+    """Recorded gaps 1, 3, 2 (mean 2) at 0.5/s are themselves; at 5/s a tenth of that."""
+    for rate, unit in ((0.5, 1.0), (5.0, 0.1)):
+        traffic = Traffic(rate, arrivals=Renewal(Recorded((1.0, 3.0, 2.0))))
+        results = simulate(engine, served(0.0), traffic, duration=14.5 * unit)
+        at = results.attempts_table()["arrived_at_s"]
+        assert at.tolist() == near([each * unit for each in (1, 4, 6, 7, 10, 12, 13)])
+
+
+@both_engines
+def test_recorded_demands_go_with_the_requests(engine) -> None:
+    demands = Recorded((2.0, 1.0, 5.0))
+    server = ss.Service("server", endpoints={"get": [ss.compute(demands)]})
+    results = run(engine, server, at=[0, 10, 20, 30])
+    assert ends(results) == [2.0, 11.0, 25.0, 32.0]
+
+
+@both_engines
+def test_every_visit_and_attempt_of_a_request_takes_its_recorded_value(engine) -> None:
+    server = ss.Service("server", workers=2, endpoints={"get": [ss.compute(Recorded((2.0, 1.0)))]})
+    gateway = ss.Service(
+        "gateway",
+        workers=5,
+        endpoints={"get": [ss.call("server.get", timeout=100.0), ss.call("server.get")]},
+    )
+    assert ends(run(engine, gateway, server, at=[0, 10])) == [4.0, 12.0]
+
+
+@both_engines
+def test_groups_of_users_have_their_own_pauses_and_requests(engine) -> None:
+    server = ss.Service(
+        "server", workers=9, cores=9, endpoints={"get": [ss.compute(1.0)], "put": [ss.compute(3.0)]}
+    )
+    groups = {
+        "readers": Users(1, think_time=1.0, mix={"get": 1, "put": 0}),
+        "writers": Users(2, think_time=Recorded((9.0, 2.0, 4.0)), mix={"get": 0, "put": 1}),
+    }
+    # Turn t of user u takes value (u + 3 t) mod 3: the second user pauses 2 s, the third 4 s.
+    results = simulate(engine, server, UserGroups(groups=groups), duration=11.0)
+    table = results.attempts_table()
+    of = {
+        name: table[table["endpoint"] == name]["arrived_at_s"].tolist() for name in ("get", "put")
+    }
+    assert of == {"get": [1.0, 3.0, 5.0, 7.0, 9.0], "put": [2.0, 4.0, 7.0]}

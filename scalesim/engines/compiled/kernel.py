@@ -107,13 +107,17 @@ _TWINS: dict[Callable[..., Any], Callable[..., Any]] = {
     draws.bucket: _bucket,
 }
 _SELDOM = {
+    arrivals.batch_gap,
+    arrivals.burst_gap,
     arrivals.draw_popularity,
     arrivals.gap_in_profile,
     load_balancing.least_connections,
     load_balancing.power_of_two,
     load_balancing.random,
+    requests.other_gap,
     sampling.backoff_delay,
     sampling.exponential_edge,
+    sampling.sample_composite,
     sampling.sample_other,
     seldom.seldom_event,
     seldom.seldom_operation,

@@ -14,7 +14,7 @@ from scalesim.engines.compiled.ladders import choose_target
 from scalesim.engines.compiled.requests import end_request
 from scalesim.engines.compiled.seldom import BLOCKED, seldom_operation
 from scalesim.engines.compiled.stations import RESUME, TIMEOUT, reserve, unreserve
-from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_child
+from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_child, origin
 from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
 from scalesim.kernels.sampling import backoff_delay
 
@@ -30,7 +30,7 @@ def drawn_time(st, i, row, key):
     if which < 0:
         endpoint = st.endpoint[st.strand[i].endpoint]
         which = endpoint.response if row.c else endpoint.request
-    time = draw(st, which, key, row.site)
+    time = draw(st, which, key, row.site, origin(st, i))
     return time * row.x if row.op == ops.TRANSFER else time
 
 

@@ -7,11 +7,18 @@ import math
 from scalesim.engines.compiled.heap import CLASS_SHIFT, as_bits, ix, push
 from scalesim.engines.compiled.stations import RESUME
 from scalesim.engines.compiled.strands import draw, free_strand, new_strand
-from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
+from scalesim.kernels.arrivals import (
+    batch_gap,
+    burst_gap,
+    draw_endpoint,
+    draw_mix,
+    draw_popularity,
+    next_gap,
+)
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import standard_exponential
 from scalesim.ops import ARRIVAL, COMPLETED, OUTCOMES
-from scalesim.plan.tables import CLOSED, OPEN
+from scalesim.plan.tables import BATCHES, BURSTS, CLOSED, OPEN, RENEWAL
 
 __all__ = ["THINKING", "end_request", "start_request", "start_source", "start_user"]
 
@@ -24,12 +31,16 @@ THINKING = -1
 def start_source(st):
     """Schedule the first arrival, or every user's first thinking."""
     if st.source[0].kind == CLOSED:
-        for user in range(st.source[0].users):
-            i = new_strand(st, 0.0)
-            st.strand[i].user = user
-            st.strand[i].turns = 0
-            st.strand[i].pc = THINKING
-            think(st, i, 0.0)
+        user = 0
+        for group in range(len(st.source)):
+            for _ in range(st.source[group].users):
+                i = new_strand(st, 0.0)
+                st.strand[i].user = user
+                st.strand[i].group = group
+                st.strand[i].turns = 0
+                st.strand[i].pc = THINKING
+                think(st, i, 0.0)
+                user += 1
     else:
         draw_ahead(st, 0)
         schedule_arrival(st, 0.0)
@@ -55,15 +66,33 @@ def schedule_arrival(st, now):
     number = clock.next_request
     if st.source[0].kind == OPEN:
         gap = next_gap(st.source, st.segment, now, clock.next_work, number)
-    elif number < len(st.replay_at):
-        gap = max(st.replay_at[ix(number)] - now, 0.0)
     else:
-        gap = math.inf
+        gap = other_gap(st, now, number)
     clock.next_at = as_bits(now + gap)
     clock.next_order = (ARRIVAL << CLASS_SHIFT) | clock.sequence
     clock.sequence += 1
     clock.key = clock.next_key
     draw_ahead(st, number + 1)
+
+
+def other_gap(st, now, number):
+    """Return the time to the next arrival of recorded or uncommonly spaced traffic."""
+    clock = st.clock[0]
+    source = st.source
+    key = clock.next_key
+    kind = source[0].kind
+    if kind == RENEWAL:
+        work = draw(st, source[0].gap, key, clock.gap_site, number)
+        return next_gap(source, st.segment, now, work, number)
+    if kind == BATCHES:
+        u = u01(key, clock.gap_site, 1)
+        return batch_gap(source, st.segment, now, clock.next_work, number, u)
+    if kind == BURSTS:
+        tables = (source, st.phase, st.values, st.edge, st.height)
+        return burst_gap(*tables, clock.seed, clock.gap_site, now, clock.next_work)
+    if number < len(st.replay_at):
+        return max(st.replay_at[ix(number)] - now, 0.0)
+    return math.inf
 
 
 def begin(st, i, key, now):
@@ -103,7 +132,10 @@ def choose(st, me, key, number):
         client = st.replay_client[number]
     if e < 0:
         e = 0
-        if len(st.endpoint) > 1:
+        mix = st.source[ix(me.group)].mix
+        if mix >= 0:
+            e = draw_mix(st.values, mix, len(st.endpoint), u01(key, clock.endpoint_site, 0))
+        elif len(st.endpoint) > 1:
             e = draw_endpoint(st.endpoint, u01(key, clock.endpoint_site, 0))
     if item < 0:
         item = draw_popularity(st.popularity, st.cumulated, st.guide, 0, key, clock.key_site)
@@ -131,7 +163,9 @@ def user_key(st, i):
 
 def think(st, i, now):
     """Let a user think before the next request."""
-    time = draw(st, st.source[0].think, user_key(st, i), st.clock[0].think_site)
+    me = st.strand[i]
+    turn = me.user + me.turns * st.clock[0].users
+    time = draw(st, st.source[me.group].think, user_key(st, i), st.clock[0].think_site, turn)
     push(st, now + time, ARRIVAL, i * 4 + RESUME, 0)
 
 

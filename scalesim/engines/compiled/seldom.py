@@ -10,7 +10,7 @@ from scalesim import ops
 from scalesim.engines.compiled.cores import change_level, core_event, work
 from scalesim.engines.compiled.heap import ix
 from scalesim.engines.compiled.stations import CORE, SELDOM_KINDS, finish_share, share
-from scalesim.engines.compiled.strands import draw
+from scalesim.engines.compiled.strands import draw, origin
 
 __all__ = ["BLOCKED", "seldom_event", "seldom_operation"]
 
@@ -24,7 +24,7 @@ def seldom_operation(st, i, row, pc, instance, key, now):
     if op == ops.ENTER or op == ops.LEAVE:
         change_level(st, row.a + instance, 1 if op == ops.ENTER else -1, now)
         return pc + 1
-    time = draw(st, row.b, key, row.site)
+    time = draw(st, row.b, key, row.site, origin(st, i))
     if op == ops.CONTEND:
         share(st, row.a + instance, i, time, now, True)
     else:

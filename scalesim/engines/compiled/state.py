@@ -15,7 +15,7 @@ from scalesim.kernels.draws import BUCKETS
 from scalesim.kernels.sampling import ziggurat_tables
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
-from scalesim.plan.tables import CLOSED, REPLAY, SOURCE
+from scalesim.plan.tables import REPLAY, SOURCE
 from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec
 
 __all__ = ["FOREVER", "State", "grown", "new_state"]
@@ -53,6 +53,7 @@ CLOCK = np.dtype(
         ("instant", "f8"),
         ("at_once", "i8"),
         ("most_at_once", "i8"),
+        ("users", "i8"),
     ]
 )
 EVENT = np.dtype([("at", "i8"), ("order", "i8"), ("what", "i8"), ("serial", "i8")])
@@ -108,6 +109,8 @@ STRAND = np.dtype(
         ("joining", "i8"),
         ("joined", "i8"),
         ("turns", "i8"),
+        ("origin", "i8"),
+        ("group", "i8"),
     ]
 )
 CORE_STATE = np.dtype(
@@ -155,6 +158,7 @@ class State(NamedTuple):
     guide: np.ndarray
     source: np.ndarray
     segment: np.ndarray
+    phase: np.ndarray
     replay_at: np.ndarray
     replay_endpoint: np.ndarray
     replay_key: np.ndarray
@@ -185,6 +189,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["seed"] = spec.seed
     several = len(plan.endpoint) > 1 or plan.popularity["kind"].any()
     clock["plain"] = not several and plan.source["kind"][0] != REPLAY
+    clock["users"] = plan.source["users"].sum()
     for name, site in sites.items():
         clock[name] = site
     station = np.zeros(len(plan.station), STATION_STATE)
@@ -195,7 +200,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     entry = np.zeros(plan.entry_count, ENTRY)
     entry["newer"] = entry["older"] = -1
     edge, height = ziggurat_tables()
-    users = int(plan.source["users"][0]) if plan.source["kind"][0] == CLOSED else 0
+    users = int(plan.source["users"].sum())
     state = State(
         clock=clock,
         code=plan.code.copy(),
@@ -220,6 +225,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         guide=plan.guide.copy(),
         source=plan.source.copy().astype(SOURCE),
         segment=plan.segment.copy(),
+        phase=plan.phase.copy(),
         replay_at=plan.replay_at.copy(),
         replay_endpoint=plan.replay_endpoint.copy(),
         replay_key=plan.replay_key.copy(),

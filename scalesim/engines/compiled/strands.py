@@ -13,6 +13,7 @@ __all__ = [
     "make_ready",
     "new_child",
     "new_strand",
+    "origin",
     "put_back",
     "take_ready",
 ]
@@ -22,10 +23,15 @@ FREE = -2
 """Program counter of a strand in the free list."""
 
 
-def draw(st, which, key, site):
-    """Return a draw from sampler `which`."""
-    row = st.sampler[ix(which)]
-    return sample(row, st.values, st.edge, st.height, key, site)
+def draw(st, which, key, site, number):
+    """Return a draw from sampler `which`, for request `number`."""
+    return sample(st.sampler, ix(which), st.values, st.edge, st.height, key, site, number)
+
+
+def origin(st, i):
+    """Return the number of the request on whose behalf strand i runs."""
+    me = st.strand[ix(i)]
+    return me.request if me.request >= 0 else me.origin
 
 
 def make_ready(st, i):
@@ -85,6 +91,7 @@ def new_child(st, parent, program, instance, key, now):
     me.item = other.item
     me.client = other.client
     me.endpoint = other.endpoint
+    me.origin = origin(st, parent)
     return i
 
 

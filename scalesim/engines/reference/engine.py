@@ -26,11 +26,18 @@ from scalesim.engines.reference.cores import Core, CoresStation, Level
 from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
 from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
 from scalesim.engines.reference.stations import SharedStation, Station
-from scalesim.kernels.arrivals import draw_endpoint, draw_popularity, next_gap
+from scalesim.kernels.arrivals import (
+    batch_gap,
+    burst_gap,
+    draw_endpoint,
+    draw_mix,
+    draw_popularity,
+    next_gap,
+)
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
-from scalesim.plan.tables import CLOSED, CORES, OPEN, SHARED
+from scalesim.plan.tables import BATCHES, BURSTS, CLOSED, CORES, RENEWAL, REPLAY, SHARED
 from scalesim.recording import HISTOGRAMS, Recording, RunSpec, empty_arrays, histogram_cells
 
 __all__ = ["ReferenceEngine", "Trial"]
@@ -65,6 +72,7 @@ class Trial:
         self.retry = as_objects(plan.retry)
         self.source = as_objects(plan.source)
         self.segment = as_objects(plan.segment)
+        self.phase = as_objects(plan.phase)
         self.popularity = as_objects(plan.popularity)
         self.dispatch = plan.dispatch.tolist()
         self.values = plan.values.tolist()
@@ -98,8 +106,11 @@ class Trial:
     def run(self, progress: Progress | None) -> Recording:
         """Run to the end of the last bucket, or until `progress` says stop."""
         if self.source[0].kind == CLOSED:
-            for user in range(self.source[0].users):
-                self.env.process(self.user(user))
+            user = 0
+            for group in self.source:
+                for _ in range(group.users):
+                    self.env.process(self.user(user, group))
+                    user += 1
         else:
             self.env.process(self.arrivals())
         stopped = False
@@ -148,32 +159,23 @@ class Trial:
         """Start a strand on behalf of `strand`'s request."""
         child = Strand(frame, strand.item, strand.client, strand.endpoint, self.env.now)
         child.reply, child.parent = reply, parent
+        child.origin = strand.number
         self.strands += 1
         self.env.process(self.execute(child))
 
-    def draw(self, which: int, key: int, site: int) -> float:
-        """Return a draw from sampler `which`."""
-        row = self.sampler[which]
-        value: float = sample(row, self.values, self.edge, self.height, key, site)
+    def draw(self, which: int, key: int, site: int, number: int) -> float:
+        """Return a draw from sampler `which`, for request `number`."""
+        tables = (self.values, self.edge, self.height)
+        value: float = sample(self.sampler, which, *tables, key, site, number)
         return value
 
     # Requests -----------------------------------------------------------------------------
 
     def arrivals(self) -> Waits:
         """Let open or recorded requests arrive."""
-        recorded = self.plan.replay_at.tolist()
         while True:
             number = self.requests_begun
-            if self.source[0].kind == OPEN:
-                work = 1.0
-                if self.source[0].random:
-                    word = bits(root_key(self.seed, number), GAP_SITE, 0)
-                    work = standard_exponential(self.edge, self.height, word)
-                gap = next_gap(self.source, self.segment, self.env.now, work, number)
-            elif number < len(recorded):
-                gap = max(recorded[number] - self.env.now, 0.0)
-            else:
-                gap = math.inf
+            gap = self.gap_before(number)
             if gap == math.inf:
                 return
             yield after(self.env, gap, ops.ARRIVAL)
@@ -181,27 +183,50 @@ class Trial:
             self.strands += 1
             self.env.process(self.execute(strand))
 
-    def user(self, user: int) -> Waits:
+    def gap_before(self, number: int) -> float:
+        """Return the time from now to the arrival of request `number`; inf: never."""
+        source, key, now = self.source[0], root_key(self.seed, number), self.env.now
+        if source.kind == REPLAY:
+            recorded = self.plan.replay_at
+            return max(float(recorded[number]) - now, 0.0) if number < len(recorded) else math.inf
+        work = 1.0
+        if source.kind == RENEWAL:
+            work = self.draw(source.gap, key, GAP_SITE, number)
+        elif source.random:
+            work = standard_exponential(self.edge, self.height, bits(key, GAP_SITE, 0))
+        gap: float
+        if source.kind == BATCHES:
+            u = u01(key, GAP_SITE, 1)
+            gap = batch_gap(self.source, self.segment, now, work, number, u)
+        elif source.kind == BURSTS:
+            tables = (self.source, self.phase, self.values, self.edge, self.height)
+            gap = burst_gap(*tables, self.seed, GAP_SITE, now, work)
+        else:
+            gap = next_gap(self.source, self.segment, now, work, number)
+        return gap
+
+    def user(self, user: int, group: Any) -> Waits:
         """Let a closed user think, send a request, wait for its end, again and again."""
         turn = 0
+        users = sum(each.users for each in self.source)
         self.strands += 1
         while True:
             key = child_key(root_key(self.seed, user), USER_TAG, turn)
-            think = self.draw(self.source[0].think, key, THINK_SITE)
+            think = self.draw(group.think, key, THINK_SITE, user + turn * users)
             yield after(self.env, think, ops.ARRIVAL)
-            self.refuse_endless_loop()
-            yield from self.execute(self.begin_request(key))
+            self.refuse_endless_loop(users)
+            yield from self.execute(self.begin_request(key, group.mix))
             self.strands += 1  # the user is back, thinking
             turn += 1
 
-    def refuse_endless_loop(self) -> None:
+    def refuse_endless_loop(self, users: int) -> None:
         """Raise if users who do not pause begin request after request at one instant."""
-        now, users = self.env.now, self.source[0].users
+        now = self.env.now
         self.instant, self.at_once = now, self.at_once + 1 if now == self.instant else 1
         if self.at_once > requests_at_once(users):
             raise endless_loop(users, now)
 
-    def begin_request(self, key: int) -> Strand:
+    def begin_request(self, key: int, mix: int = -1) -> Strand:
         """Return the strand of a new request: what it asks for, which key, from which client."""
         number = self.requests_begun
         self.requests_begun += 1
@@ -211,8 +236,11 @@ class Trial:
             item, client = int(plan.replay_key[number]), int(plan.replay_client[number])
         if e < 0:
             e = 0
-            if len(self.endpoint) > 1:
-                e = draw_endpoint(self.endpoint, u01(key, ENDPOINT_SITE, 0))
+            u = u01(key, ENDPOINT_SITE, 0)
+            if mix >= 0:
+                e = draw_mix(self.values, mix, len(self.endpoint), u)
+            elif len(self.endpoint) > 1:
+                e = draw_endpoint(self.endpoint, u)
         tables = (self.popularity, plan.cumulated, plan.guide)
         if item < 0:
             item = draw_popularity(*tables, 0, key, KEY_SITE)

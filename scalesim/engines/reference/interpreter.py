@@ -57,7 +57,7 @@ def release(trial: Trial, strand: Strand, row: Any) -> Waits:
 
 
 def serve(trial: Trial, strand: Strand, row: Any) -> Waits:
-    time = trial.draw(row.b, strand.frame.key, row.site)
+    time = trial.draw(row.b, strand.frame.key, row.site, strand.number)
     yield from _served(trial, strand, row, time)
 
 
@@ -72,13 +72,13 @@ def _served(trial: Trial, strand: Strand, row: Any, time: float) -> Waits:
 
 
 def share(trial: Trial, strand: Strand, row: Any) -> Waits:
-    demand = trial.draw(row.b, strand.frame.key, row.site)
+    demand = trial.draw(row.b, strand.frame.key, row.site, strand.number)
     yield trial.stations[row.a + strand.frame.instance].share(demand)
     _next(strand)
 
 
 def delay(trial: Trial, strand: Strand, row: Any) -> Waits:
-    time = trial.draw(row.b, strand.frame.key, row.site)
+    time = trial.draw(row.b, strand.frame.key, row.site, strand.number)
     if time > 0.0:
         yield after(trial.env, time, ops.DEPARTURE)
     _next(strand)
@@ -89,7 +89,7 @@ def transfer(trial: Trial, strand: Strand, row: Any) -> Waits:
     if which < 0:
         endpoint = trial.endpoint[strand.endpoint]
         which = endpoint.response if row.c else endpoint.request
-    time = trial.draw(which, strand.frame.key, row.site) * row.x
+    time = trial.draw(which, strand.frame.key, row.site, strand.number) * row.x
     yield from _served(trial, strand, row, time)
 
 
@@ -289,7 +289,7 @@ def fail(trial: Trial, strand: Strand, row: Any) -> Waits:
 
 def work(trial: Trial, strand: Strand, row: Any) -> Waits:
     frame = strand.frame
-    demand = trial.draw(row.b, frame.key, row.site)
+    demand = trial.draw(row.b, frame.key, row.site, strand.number)
     key = child_key(frame.key, row.site, 0)
     yield trial.stations[row.a + frame.instance].work(demand, key)
     _next(strand)

@@ -63,6 +63,12 @@ class Strand:
     joined: int = COMPLETED
     joining: simpy.Event | None = None
     request: int = -1
+    origin: int = -1
+
+    @property
+    def number(self) -> int:
+        """The number of the request on whose behalf this strand runs."""
+        return self.request if self.request >= 0 else self.origin
 
 
 class CacheModel:
