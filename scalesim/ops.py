@@ -226,7 +226,6 @@ OPERATIONS = (
     ),
     Operation(
         "SPAWN",
-        "TAIL",
         "a: program, b: instance offset, tag",
         "Spawn a strand nobody waits for (a message, the applying of a write).",
     ),
