@@ -26,13 +26,14 @@ from typing import NamedTuple
 
 __all__ = [
     "ACQUIRE",
+    "ACQUIRE_WITHIN",
     "ARRIVAL",
     "ATTEMPT",
     "BRANCH",
     "CALL",
     "CHANCE",
-    "CONTEND",
     "COMPLETED",
+    "CONTEND",
     "COUNT",
     "DELAY",
     "DEPARTURE",
@@ -49,6 +50,7 @@ __all__ = [
     "OPERATIONS",
     "OUTCOMES",
     "PICK",
+    "PREEMPT",
     "RECORD",
     "REJECTED",
     "RELEASE",
@@ -96,9 +98,10 @@ class Operation(NamedTuple):
 OPERATIONS = (
     Operation(
         "ACQUIRE",
-        "a: station",
-        "Take a slot of station a + instance. If none is free, wait first come first served; if "
-        "the waiting line is at its limit, fail with `rejected`.",
+        "a: station, c: priority",
+        "Take a slot of station a + instance. If none is free, wait in the station's order: first "
+        "come first served, last come first served, least demand, or lowest priority number; ties "
+        "first come first served. If the waiting line is at its limit, fail with `rejected`.",
         records="arrival, rejection; at the grant the wait time",
     ),
     Operation(
@@ -109,7 +112,7 @@ OPERATIONS = (
     ),
     Operation(
         "SERVE",
-        "a: station, b: sampler",
+        "a: station, b: sampler, c: priority",
         "ACQUIRE, hold for the drawn time, RELEASE, as one: the next in line starts at the very "
         "moment of the departure.",
         events="departure",
@@ -232,6 +235,7 @@ OPERATIONS = (
     Operation("RECORD", "a: tally", "Record the time since this strand was spawned.", "none", "it"),
     Operation("COUNT", "a: counter", "Add one to a counter.", records="it"),
     Operation("JUMP", "a: program counter", "Go on at a."),
+    # From here on, operations that few models use: engines may keep them out of the hot code.
     Operation(
         "CONTEND",
         "a: station, b: sampler",
@@ -269,6 +273,25 @@ OPERATIONS = (
         records="the time spent at each level, and how often each was entered from below",
     ),
     Operation("LEAVE", "a: level", "Lower the level a + instance by one.", records="as ENTER"),
+    Operation(
+        "ACQUIRE_WITHIN",
+        "a: station, b: sampler, c: priority",
+        "ACQUIRE; a strand that has waited the drawn time leaves the line and fails with "
+        "`timed_out`.",
+        events="timer, if it waits",
+        records="as ACQUIRE; abandonment",
+        draws="one patience, if it waits",
+    ),
+    Operation(
+        "PREEMPT",
+        "a: station, b: sampler, c: priority",
+        "Use a core, with interruptions: those that come first in the station's order run (the "
+        "last come, the least remaining demand, or the lowest priority number; ties first come "
+        "first). Who is overtaken pauses, and resumes where it stopped.",
+        events="departure when a strand starts or resumes; void when it is interrupted",
+        records="arrival, served; wait time = sum of the pauses",
+        draws="one demand",
+    ),
 )
 
 (
@@ -304,4 +327,6 @@ OPERATIONS = (
     WORK,
     ENTER,
     LEAVE,
+    ACQUIRE_WITHIN,
+    PREEMPT,
 ) = range(len(OPERATIONS))

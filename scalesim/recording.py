@@ -35,6 +35,7 @@ STATION_SERIES = np.dtype(
         ("arrived", "i8"),
         ("granted", "i8"),
         ("rejected", "i8"),
+        ("abandoned", "i8"),
         ("served", "i8"),
         ("deepest", "i8"),
         ("waited", "f8"),
@@ -42,7 +43,10 @@ STATION_SERIES = np.dtype(
         ("depth", "f8"),
     ]
 )
-"""Per bucket and station: counts, largest depth, summed wait [s], integrals over time [slot s]."""
+"""Per bucket and station: counts, largest depth, summed wait [s], integrals over time [slot s].
+
+``waited`` is of those granted; ``depth`` covers all who wait, those who abandon included.
+"""
 
 FLOW_SERIES = np.dtype([("count", "i8"), ("latency", "f8"), ("squared", "f8"), ("longest", "f8")])
 """Per bucket, endpoint and outcome: requests that ended, sums of latency and of its square."""
@@ -184,12 +188,13 @@ class Recording:
                 f"requests are not conserved: {arrived} arrived, {parts} + {self.in_flight} in "
                 "flight; please report this model"
             )
-        entered = self.station["arrived"].sum(axis=0) - self.station["rejected"].sum(axis=0)
-        gone = self.station["served"].sum(axis=0)
+        total = {name: self.station[name].sum(axis=0) for name in self.station.dtype.names or ()}
+        entered = total["arrived"] - total["rejected"] - total["abandoned"]
+        gone = total["served"]
         if (entered < gone).any():
             labels = self.plan.station_labels
             broken = [labels[s] for s in np.flatnonzero(entered < gone)]
-            raise InternalError(f"stations served more than entered: {broken}")
+            raise InternalError(f"stations served more than entered and stayed: {broken}")
 
     def differences(self, other: Recording) -> Iterator[str]:
         """Yield the names of the arrays in which two recordings differ by as much as a bit."""

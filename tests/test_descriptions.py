@@ -299,6 +299,20 @@ INTEGER = "allowed is a whole number from"
         (web(backlog=-1), 'service "web": backlog: got -1'),
         (web(cores=0), 'service "web": cores: got 0'),
         (web(cpu_discipline="lifo"), 'cpu_discipline: got "lifo". '),
+        (
+            web(cpu_discipline="spt"),
+            "Known: ps, fifo, lcfs, sjf, priority, lcfs_preemptive, srpt, priority_preemptive",
+        ),
+        (web(backlog_order="lifo"), 'backlog_order: got "lifo". '),
+        (web(queue_timeout=-1.0), 'service "web": queue_timeout.value: got -1'),
+        (
+            ss.Service("web", endpoints={"get": ss.Endpoint([ss.compute(0.1)], priority=-1)}),
+            f"endpoints.get.priority: got -1, {INTEGER} 0 to 1000000",
+        ),
+        (
+            ss.Database("db", connections=1, read=0.1, cpu_discipline="priority"),
+            "Known: ps, fifo, lcfs, sjf, lcfs_preemptive, srpt",
+        ),
         (web(contention=-0.1), "contention: got -0.1"),
         (
             web(core_speeds=(1.0, 2.0), cpu_discipline="fifo"),

@@ -49,15 +49,19 @@ class Emitter(Protocol):
         queue_limit: int | None = None,
         initial: int = 0,
         absent: Container[int] = (),
+        order: str = "fifo",
+        leaving: bool = False,
         slowdown: tuple[float, float] = (0.0, 0.0),
         core_speeds: Sequence[float] = (),
         random_core: bool = False,
     ) -> int:
         """Declare `count` equal stations, one an instance; return the first's index.
 
-        Instances in `absent` have none: nothing may use theirs, and results leave it out.
-        `slowdown` is (contention, coherency) of shared processors; `core_speeds` are of the kind
-        ``cores``, which take work at random or fastest first.
+        Instances in `absent` have none: nothing may use theirs, and results leave it out. `order`:
+        who goes first, ``fifo``, ``lcfs``, ``shortest`` or ``priority``. `leaving`: whether who
+        waits may leave the line, as ACQUIRE_WITHIN lets it. `slowdown` is (contention, coherency)
+        of shared processors; `core_speeds` are of the kind ``cores``, which take work at random or
+        fastest first.
         """
 
     def level(self, component: str, name: str, *, count: int = 1, first: int = 0, size: int) -> int:

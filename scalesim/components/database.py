@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent
-from scalesim.components.service import check_slowdown, processors
+from scalesim.components.processors import CPU_DISCIPLINES, check_slowdown, processors
 from scalesim.distributions import Constant, Distribution, times
 from scalesim.errors import Problem
 from scalesim.fields import Integer, Name, Number, OneOf, param
@@ -15,6 +15,8 @@ from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRo
 from scalesim.policies.sharding import SHARDING, HashSharding, ShardingPolicy, sharding_code
 
 __all__ = ["Database"]
+
+_DISCIPLINES = tuple(each for each in CPU_DISCIPLINES if not each.startswith("priority"))
 
 
 @COMPONENTS.add("database")
@@ -37,7 +39,9 @@ class Database(MachineComponent):
         Processor demand of one query.
     cores : int [>= 1]
         Processor cores of one node.
-    cpu_discipline : {"ps", "fifo"}
+    cpu_discipline : str
+        Who computes when more would than there are cores; as `Service.cpu_discipline`, but for the
+        priorities, which queries have none.
     contention, coherency : float [>= 0]
         How much computations slow each other down (universal scalability law): with n at once
         each progresses at ``1 / (1 + contention (n - 1) + coherency n (n - 1))`` of what sharing
@@ -66,7 +70,9 @@ class Database(MachineComponent):
     queue_limit: int | None = param(Integer(0), "queries that may wait, a node", default=None)
     cores: int = param(Integer(1, 100_000), "processor cores, a node", default=1)
     cpu_discipline: str = param(
-        Name(choices=("ps", "fifo")), "how the cores are shared", default="ps"
+        Name(choices=_DISCIPLINES),
+        "who computes when cores are scarce",
+        default="ps",
     )
     contention: float = param(Number(at_least=0), "slowdown by waiting for another", default=0.0)
     coherency: float = param(Number(at_least=0), "slowdown by agreeing with another", default=0.0)
@@ -123,9 +129,10 @@ class Database(MachineComponent):
         )
         # A replica's apply computes beside the connections, hence the one slot more.
         slots = self.connections + (1 if self.read_replicas else 0)
-        fifo = self.cpu_discipline == "fifo"
         slowdown = (self.contention, self.coherency)
-        cpu, cpu_op = processors(emit, self.name, nodes, slots, self.cores, fifo, slowdown)
+        cpu, cpu_op = processors(
+            emit, self.name, nodes, slots, self.cores, self.cpu_discipline, slowdown
+        )
         disk = -1
         if self.disk_iops is not None:
             disk = emit.station(self.name, "disk", count=nodes, slots=1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
+from scalesim.components.processors import CPU_DISCIPLINES, check_slowdown, processors
 from scalesim.components.steps import (
     Scope,
     Step,
@@ -16,12 +16,12 @@ from scalesim.components.steps import (
     steps_kind,
     steps_references,
 )
-from scalesim.distributions import Distribution, sizes
+from scalesim.distributions import Distribution, sizes, times
 from scalesim.errors import Problem
 from scalesim.fields import Description, Integer, ListOf, MapOf, Name, Nested, Number, OneOf, param
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
 
-__all__ = ["Endpoint", "Service", "check_slowdown", "processors"]
+__all__ = ["Endpoint", "Service"]
 
 
 @dataclass(frozen=True)
@@ -33,46 +33,16 @@ class Endpoint(Description):
     steps : sequence of Step
     request_bytes, response_bytes : Distribution or float, optional [bytes]
         Sizes on the network; those of the traffic if absent.
+    priority : int [0 .. 1_000_000]
+        0 is the most urgent. Counts where the service goes by priority: in its `cpu_discipline`
+        or its `backlog_order`. It is not handed on to the services that are called.
     """
 
     primary = "steps"
     steps: tuple[Step, ...] = param(steps_kind(), "what is done, in order", kw_only=False)
     request_bytes: Distribution | None = param(sizes(), "size of the request", default=None)
     response_bytes: Distribution | None = param(sizes(), "size of the response", default=None)
-
-
-def processors(
-    emit: Emitter,
-    name: str,
-    count: int,
-    slots: int,
-    cores: int,
-    fifo: bool,
-    slowdown: tuple[float, float],
-) -> Any:
-    """Declare the processors of `count` nodes; return (station, operation that uses them).
-
-    With as many cores as computations at once (`slots`) no two share one: each has its own.
-    """
-    if any(slowdown):
-        station = emit.station(
-            name, "cpu", count=count, slots=cores, kind="shared", slowdown=slowdown
-        )
-        return station, ops.CONTEND
-    alone = slots <= cores
-    kind = "slots" if fifo or alone else "shared"
-    station = emit.station(name, "cpu", count=count, slots=cores, kind=kind)
-    return station, ops.SERVE if kind == "slots" else ops.SHARE
-
-
-def check_slowdown(
-    contention: object, coherency: object, cpu_discipline: object
-) -> Iterator[Problem]:
-    """Yield a problem if cores that nobody shares are to slow each other down."""
-    for name, value in (("contention", contention), ("coherency", coherency)):
-        if value and cpu_discipline != "ps":
-            message = f'got {value}, but cpu_discipline is "{cpu_discipline}"; it needs "ps"'
-            yield Problem("", message, (name,))
+    priority: int = param(Integer(0, 1_000_000), "urgency, 0 the most urgent", default=0)
 
 
 @COMPONENTS.add("service")
@@ -91,10 +61,20 @@ class Service(MachineComponent):
         Requests that one instance handles at once (threads, processes, permits).
     backlog : int, optional [>= 0]
         Requests that may wait for a worker at one instance; None: no bound.
+    backlog_order : {"fifo", "lcfs", "priority"}
+        Who of those waiting gets the next worker: the first come, the last come, or the most
+        urgent endpoint's (of equals, the first come).
+    queue_timeout : Distribution or float, optional [s, >= 0]
+        A request that has waited this long for a worker leaves with outcome `timed_out`, whether
+        or not its caller has a time-out; a worker that is free at that very moment is still taken.
+        None: nobody leaves.
     cores : int [>= 1]
         Processor cores of one instance.
-    cpu_discipline : {"ps", "fifo"}
-        Cores shared equally among all that compute, or one after another.
+    cpu_discipline : str
+        Who computes when more would than there are cores. ``ps``: all, equally slowed down. One
+        after another: ``fifo``, ``lcfs``, ``sjf`` (least demand first), ``priority`` (of the
+        endpoint). Interrupting, interrupted work resumes where it stopped: ``lcfs_preemptive``,
+        ``srpt`` (least remaining demand), ``priority_preemptive``. Ties go by arrival.
     core_speeds : sequence of float, optional [> 0]
         Speed of each core of one instance: a demand d takes d / speed. Needs ``fifo``.
     core_choice : {"fastest", "random"}
@@ -119,9 +99,13 @@ class Service(MachineComponent):
     instances: int = param(Integer(1, 100_000), "number of equal instances", default=1)
     workers: int = param(Integer(1, 10_000_000), "requests served at once, an instance", default=1)
     backlog: int | None = param(Integer(0), "requests that may wait, an instance", default=None)
+    backlog_order: str = param(
+        Name(choices=("fifo", "lcfs", "priority")), "who gets the next worker", default="fifo"
+    )
+    queue_timeout: Distribution | None = param(times(), "longest wait for a worker", default=None)
     cores: int = param(Integer(1, 100_000), "processor cores, an instance", default=1)
     cpu_discipline: str = param(
-        Name(choices=("ps", "fifo")), "how the cores are shared", default="ps"
+        Name(choices=CPU_DISCIPLINES), "who computes when cores are scarce", default="ps"
     )
     core_speeds: tuple[float, ...] | None = param(
         ListOf(Number(above=0)), "speed of each core, an instance", default=None
@@ -189,9 +173,14 @@ class Service(MachineComponent):
     def lower(self, emit: Emitter) -> None:
         n = self.instances
         workers = emit.station(
-            self.name, "workers", count=n, slots=self.workers, queue_limit=self.backlog
+            self.name,
+            "workers",
+            count=n,
+            slots=self.workers,
+            queue_limit=self.backlog,
+            order=self.backlog_order,
+            leaving=self.queue_timeout is not None,
         )
-        fifo = self.cpu_discipline == "fifo"
         widest = max(computations_at_once(each.steps) for each in self.endpoints.values())
         slowdown = (self.contention, self.coherency)
         slots = self.workers * widest
@@ -207,7 +196,9 @@ class Service(MachineComponent):
                 random_core=self.core_choice == "random",
             )
         else:
-            cpu, cpu_op = processors(emit, self.name, n, slots, self.cores, fifo, slowdown)
+            cpu, cpu_op = processors(
+                emit, self.name, n, slots, self.cores, self.cpu_discipline, slowdown
+            )
         memory = network_in = network_out = -1
         if self.memory is not None:
             memory = emit.station(
@@ -230,8 +221,8 @@ class Service(MachineComponent):
             if memory >= 0:
                 amount = int(self.memory_per_request)
                 emit.op(ops.RESERVE, a=memory, b=amount, on_fail="end")
-            emit.op(ops.ACQUIRE, a=workers, on_fail="free" if memory >= 0 else "end")
-            scope = Scope(self.name, name, cpu, cpu_op)
+            self._take_worker(emit, workers, name, "free" if memory >= 0 else "end")
+            scope = Scope(self.name, name, cpu, cpu_op, endpoint.priority)
             lower_steps(emit, endpoint.steps, scope, "release")
             emit.label("release")
             emit.op(ops.RELEASE, a=workers)
@@ -242,6 +233,17 @@ class Service(MachineComponent):
                 emit.op(ops.UNRESERVE, a=memory, b=int(self.memory_per_request))
             emit.label("end")
             emit.op(ops.RETURN)
+
+    def _take_worker(self, emit: Emitter, workers: int, name: str, on_fail: str) -> None:
+        urgency = self.endpoints[name].priority
+        if self.queue_timeout is None:
+            emit.op(ops.ACQUIRE, a=workers, c=urgency, on_fail=on_fail)
+        else:
+            patience = emit.sampler(self.queue_timeout)
+            site = (self.name, name, "patience")
+            emit.op(
+                ops.ACQUIRE_WITHIN, a=workers, b=patience, c=urgency, on_fail=on_fail, site=site
+            )
 
     def _transfer(
         self, emit: Emitter, station: int, way: int, name: str, endpoint: Endpoint, on_fail: str

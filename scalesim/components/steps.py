@@ -44,12 +44,13 @@ STEPS = Family("step")
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a list of steps runs: whose it is, and on which processors it may compute."""
+    """Where a list of steps runs: whose, on which processors it computes, and how urgently."""
 
     component: str
     endpoint: str
     cpu: int = -1
     cpu_op: int = ops.SHARE
+    priority: int = 0
 
 
 class Step(Description):
@@ -111,7 +112,14 @@ class Compute(Step):
 
     def lower(self, emit: Emitter, scope: Scope, place: tuple[int, ...], on_fail: str) -> None:
         site: tuple[str | int, ...] = (scope.component, scope.endpoint, "compute", *place)
-        emit.op(scope.cpu_op, a=scope.cpu, b=emit.sampler(self.demand), on_fail=on_fail, site=site)
+        emit.op(
+            scope.cpu_op,
+            a=scope.cpu,
+            b=emit.sampler(self.demand),
+            c=scope.priority,
+            on_fail=on_fail,
+            site=site,
+        )
 
 
 @STEPS.add("sleep")

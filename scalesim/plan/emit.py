@@ -27,6 +27,13 @@ _KINDS = {
     "shared": tables.SHARED,
     "amount": tables.AMOUNT,
     "cores": tables.CORES,
+    "preemptive": tables.PREEMPTIVE,
+}
+_ORDERS = {
+    "fifo": tables.FIFO,
+    "lcfs": tables.LCFS,
+    "shortest": tables.SHORTEST,
+    "priority": tables.PRIORITY,
 }
 
 
@@ -78,6 +85,8 @@ class PlanEmitter:
         queue_limit: int | None = None,
         initial: int = 0,
         absent: Container[int] = (),
+        order: str = "fifo",
+        leaving: bool = False,
         slowdown: tuple[float, float] = (0.0, 0.0),
         core_speeds: Sequence[float] = (),
         random_core: bool = False,
@@ -86,8 +95,9 @@ class PlanEmitter:
         limit = -1 if queue_limit is None else queue_limit
         for instance in range(count):
             here = 0 if instance in absent else slots
+            places = (_KINDS[kind], here, limit, initial, _ORDERS[order], int(leaving))
             own = (len(self.rows["core"]), int(random_core), site_hash(component, "core"))
-            self.rows["station"].append((_KINDS[kind], here, limit, initial, *slowdown, *own))
+            self.rows["station"].append((*places, *slowdown, *own))
             for number, speed in enumerate(core_speeds):
                 level = self.level(component, f"core_{number}", first=instance, size=2)
                 self.rows["core"].append((first + instance, speed, level))

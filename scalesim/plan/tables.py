@@ -18,16 +18,21 @@ __all__ = [
     "CORE",
     "CORES",
     "ENDPOINT",
+    "FIFO",
+    "LCFS",
     "LEVEL",
     "OPEN",
     "PHASE",
     "POPULARITY",
+    "PREEMPTIVE",
+    "PRIORITY",
     "RENEWAL",
     "REPLAY",
     "RETRY_RULE",
     "SAMPLER",
     "SEGMENT",
     "SHARED",
+    "SHORTEST",
     "SLOTS",
     "SOURCE",
     "STATION",
@@ -36,9 +41,12 @@ __all__ = [
     "StationLabel",
 ]
 
-SLOTS, SHARED, AMOUNT, CORES = 0, 1, 2, 3
+SLOTS, SHARED, AMOUNT, CORES, PREEMPTIVE = range(5)
 """Kinds of station: slots with a waiting line, shared processors, an amount (memory), cores that
-differ or fail."""
+differ or fail, processors that interrupt."""
+
+FIFO, LCFS, SHORTEST, PRIORITY = 0, 1, 2, 3
+"""Orders of a station: who goes first."""
 
 OPEN, CLOSED, REPLAY, RENEWAL, BATCHES, BURSTS = range(6)
 """Kinds of traffic source."""
@@ -61,6 +69,8 @@ STATION = np.dtype(
         ("slots", "i8"),
         ("queue_limit", "i8"),
         ("initial", "i8"),
+        ("order", "i8"),
+        ("leaving", "i8"),
         ("contention", "f8"),
         ("coherency", "f8"),
         ("first_core", "i8"),
@@ -68,6 +78,7 @@ STATION = np.dtype(
         ("site", "u8"),
     ]
 )
+"""``leaving``: whether who waits may leave the line before its turn."""
 CORE = np.dtype([("station", "i8"), ("speed", "f8"), ("level", "i8")])
 LEVEL = np.dtype([("first", "i8"), ("count", "i8")])
 """A number that goes up and down, whose distribution over time is kept: where its row of times is,

@@ -71,7 +71,15 @@ def resources(results: Results, instances: bool) -> pd.DataFrame:
         used = results.utilization[members]
         totals = {
             name: results.station[name][members].sum()
-            for name in ("arrived", "granted", "rejected", "served", "waited", "depth")
+            for name in (
+                "arrived",
+                "granted",
+                "rejected",
+                "abandoned",
+                "served",
+                "waited",
+                "depth",
+            )
         }
         amount = results.plan.station["kind"][members[0]] == AMOUNT
         row = {
@@ -87,6 +95,7 @@ def resources(results: Results, instances: bool) -> pd.DataFrame:
             else math.nan,
             "arrivals": int(totals["arrived"]),
             "rejected": int(totals["rejected"]),
+            "abandoned": int(totals["abandoned"]),
             "served": int(totals["served"]),
         }
         rows.append(row)

@@ -138,8 +138,9 @@ def growing_line(results: Results) -> str:
     slots are always busy: the offered utilization is 1 or more.
     """
     station = results.station
-    growth = station["arrived"] - station["rejected"] - station["served"]
-    limited = (results.plan.station["queue_limit"] >= 0) | (results.plan.station["kind"] == AMOUNT)
+    growth = station["arrived"] - station["rejected"] - station["abandoned"] - station["served"]
+    plan = results.plan.station
+    limited = (plan["queue_limit"] >= 0) | (plan["leaving"] > 0) | (plan["kind"] == AMOUNT)
     beyond = growth - 3.0 * np.sqrt(np.maximum(station["arrived"], 1)) - 10.0
     beyond[limited | (results.utilization < 0.98)] = -1.0
     if not (beyond > 0).any():

@@ -298,16 +298,18 @@ class _Tried(NamedTuple):
 def culprit(failing: Evaluation) -> Bottleneck:
     """Return the resource to blame, with its numbers.
 
-    Where requests are turned away, the resource that turns most of them away; where a line grows
-    without end, that line's resource; but what is saturated further in is the cause of either.
+    Where requests are turned away or give up, the resource where most of them do; where a line
+    grows without end, that line's resource; but what is saturated further in is the cause of
+    either.
     """
     results = failing.results
     innermost = results.bottleneck
     saturated = innermost.utilization > 0.97
     if saturated or failing.misses == "latency":
         return innermost
-    if failing.misses == "error_ratio" and results.station["rejected"].any():
-        return results.evidence(int(results.station["rejected"].argmax()))
+    turned_away = results.station["rejected"] + results.station["abandoned"]
+    if failing.misses == "error_ratio" and turned_away.any():
+        return results.evidence(int(turned_away.argmax()))
     if failing.unstable:
         labels = results.plan.station_labels
         names = [f"{x.component}.{x.resource}" for x in labels]

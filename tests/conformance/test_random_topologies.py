@@ -19,6 +19,7 @@ from scalesim.components import (
     Cache,
     Component,
     Database,
+    Endpoint,
     LoadBalancer,
     MessageQueue,
     Retry,
@@ -31,6 +32,7 @@ from scalesim.components import (
     publish,
     sleep,
 )
+from scalesim.fields import params
 from scalesim.policies.eviction import EVICTION
 from scalesim.policies.load_balancing import BALANCING
 from scalesim.policies.sharding import SHARDING
@@ -102,12 +104,6 @@ times = st.one_of(
     st.just(dist.Shifted(0.001, dist.Exponential(0.004))),
     st.just(dist.Mixture(probabilities=(0.7, 0.3), parts=(0.001, dist.Exponential(0.01)))),
 )
-processors = st.one_of(
-    st.fixed_dictionaries({"cpu_discipline": st.sampled_from(("ps", "fifo"))}),
-    st.fixed_dictionaries(
-        {"contention": st.sampled_from((0.0, 0.5)), "coherency": st.sampled_from((0.0, 0.1))}
-    ),
-)
 unequal_cores = st.lists(st.sampled_from((0.5, 1.0, 3.0)), min_size=1, max_size=3).flatmap(
     lambda speeds: st.fixed_dictionaries(
         {
@@ -118,6 +114,19 @@ unequal_cores = st.lists(st.sampled_from((0.5, 1.0, 3.0)), min_size=1, max_size=
         }
     )
 )
+
+
+def processors(kind: type[Component]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return who computes at a component of this kind."""
+    known: Any = params(kind)["cpu_discipline"].kind
+    return st.one_of(
+        st.fixed_dictionaries({"cpu_discipline": st.sampled_from(known.choices)}),
+        st.fixed_dictionaries(
+            {"contention": st.sampled_from((0.0, 0.5)), "coherency": st.sampled_from((0.0, 0.1))}
+        ),
+    )
+
+
 demands = st.one_of(positive, st.builds(dist.Exponential, positive))
 sizes = st.sampled_from((0.0, 1000.0)) | st.builds(dist.Exponential, st.just(1000.0))
 popularity = st.one_of(
@@ -162,7 +171,7 @@ class Parts:
                 write=draw(demands),
                 queue_limit=draw(bound),
                 cores=draw(small),
-                **draw(processors),
+                **draw(processors(Database)),
                 disk_iops=draw(st.sampled_from((None, 250.0, 1000.0))),
                 write_ios=draw(st.sampled_from((0.0, 1.0, 2.0))),
                 read_replicas=replicas,
@@ -215,11 +224,16 @@ class Parts:
         memory = draw(st.booleans())
         part = Service(
             name,
-            endpoints={each: self.steps() for each in ("get", "put")},
+            endpoints={
+                each: Endpoint(self.steps(), priority=draw(st.integers(0, 2)))
+                for each in ("get", "put")
+            },
             instances=draw(small),
             workers=draw(st.integers(1, 5)),
             backlog=draw(bound),
-            **draw(st.builds(dict, processors, cores=small) | unequal_cores),
+            backlog_order=draw(st.sampled_from(("fifo", "lcfs", "priority"))),
+            queue_timeout=draw(st.none() | times),
+            **draw(st.builds(dict, processors(Service), cores=small) | unequal_cores),
             memory=500.0 if memory else None,
             memory_base=draw(st.sampled_from((0.0, 100.0))) if memory else 0.0,
             memory_per_request=draw(st.sampled_from((0.0, 100.0, 300.0))) if memory else 0.0,

@@ -54,8 +54,8 @@ def by_trial(results: Results, value: Callable[[Results], float]) -> list[float]
 def of_station(results: Results, component: str, resource: str, figure: str) -> list[float]:
     """Return a figure of a resource (all instances) in each trial.
 
-    `figure`: ``wait`` [s], ``depth``, ``busy`` (time averages), ``use`` [ratio], ``rejected``
-    [ratio of arrivals].
+    `figure`: ``wait`` [s], ``depth``, ``busy`` (time averages), ``use`` [ratio], ``rejected``,
+    ``abandoned`` [ratio of arrivals].
     """
     labels = results.plan.station_labels
     rows = [s for s, x in enumerate(labels) if x.component == component and x.resource == resource]
@@ -72,6 +72,7 @@ def of_station(results: Results, component: str, resource: str, figure: str) -> 
             "busy": station["busy"] / time,
             "use": station["busy"] / time / slots,
             "rejected": station["rejected"] / station["arrived"],
+            "abandoned": station["abandoned"] / station["arrived"],
         }[figure]
 
     return by_trial(results, value)

@@ -12,7 +12,7 @@ from scalesim.engines.compiled.state import State, grown, new_state
 from scalesim.engines.compiled.strands import FREE
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
-from scalesim.plan.tables import CORES, SHARED, SLOTS
+from scalesim.plan.tables import CORES, PREEMPTIVE, SHARED, SLOTS
 from scalesim.recording import (
     CACHE_SERIES,
     HISTOGRAMS,
@@ -114,14 +114,15 @@ def _close_bucket(
     state.level_time[places] += end - level["since"]
     level["since"] = end
     row = out["station"][bucket]
-    # Who arrived was granted, rejected, or waits now and did not before.
+    # Who arrived was granted, rejected, left the line, or waits now and did not before. Processors
+    # that share or interrupt know the wait at the end only, and count the grant there.
     waiting = np.where(station["kind"] == SLOTS, station["depth"], 0.0)
-    counted_at_end = (station["kind"] == SHARED) | (station["kind"] == CORES)
-    waiting += np.where(counted_at_end, station["busy"] + station["depth"], 0.0)
-    row["arrived"] = station["granted"] + station["rejected"]
+    late = np.isin(station["kind"], (SHARED, CORES, PREEMPTIVE))
+    waiting += np.where(late, station["busy"] + station["depth"], 0.0)
+    row["arrived"] = station["granted"] + station["rejected"] + station["abandoned"]
     row["arrived"] += waiting.astype(np.int64) - station["waiting_before"]
     station["waiting_before"] = waiting
-    for name in ("granted", "rejected", "served", "deepest", "waited"):
+    for name in ("granted", "rejected", "abandoned", "served", "deepest", "waited"):
         row[name] = station[name]
         station[name] = 0
     row["busy"], row["depth"] = station["busy_area"], station["depth_area"]

@@ -31,8 +31,11 @@ from scalesim.engines.compiled import (
     ladders,
     loop,
     operations,
+    patience,
+    preemption,
     requests,
     seldom,
+    skew_heap,
     stations,
     strands,
 )
@@ -121,12 +124,16 @@ _SELDOM = {
     sampling.sample_other,
     seldom.seldom_event,
     seldom.seldom_operation,
-    stations.merge,
+    seldom.wait_over,
+    skew_heap.merge,
+    skew_heap.remove,
+    stations.join_line,
+    stations.take_first,
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
     ops, tables, arrivals, draws, sampling, eviction, caches, cores, heap, ladders, loop,
-    operations, requests, seldom,
+    operations, patience, preemption, requests, seldom, skew_heap,
     stations, strands,
 )  # fmt: skip
 
@@ -141,8 +148,11 @@ def _helpers() -> list[Callable[..., Any]]:
         eviction,
         heap,
         strands,
+        skew_heap,
         stations,
         cores,
+        patience,
+        preemption,
         caches,
         requests,
         seldom,

@@ -17,7 +17,7 @@ from scalesim.engines.compiled.operations import (
     route,
 )
 from scalesim.engines.compiled.requests import THINKING, start_request, start_source, start_user
-from scalesim.engines.compiled.seldom import seldom_event
+from scalesim.engines.compiled.seldom import seldom_event, wait_over
 from scalesim.engines.compiled.stations import (
     RESUME,
     SELDOM,
@@ -54,7 +54,7 @@ def run_strand(st, i, now):
         if op == ops.ACQUIRE or ops.SERVE <= op <= ops.TRANSFER:
             granted = 1
             if op == ops.ACQUIRE:
-                granted = acquire(st, row.a + instance, i, now)
+                granted = acquire(st, row.a + instance, i, row.c, now)
                 if granted < 0:
                     me.status = ops.REJECTED
                     pc = row.on_fail
@@ -87,7 +87,7 @@ def run_strand(st, i, now):
                     continue
             else:
                 me.service = time
-                started = acquire(st, s, i, now)
+                started = acquire(st, s, i, row.c, now)
             if started > 0:
                 push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
             if started >= 0:
@@ -184,8 +184,12 @@ def happen(st, what, serial, now):
     if st.strand[i].waiting != serial:
         return -1
     st.strand[i].waiting = 0
-    st.strand[i].status = ops.TIMED_OUT
-    st.strand[i].pc = st.code[st.strand[i].pc].on_fail
+    row = st.code[st.strand[i].pc]
+    if row.op >= ops.CONTEND:
+        wait_over(st, i, row, now)
+    else:
+        st.strand[i].status = ops.TIMED_OUT
+        st.strand[i].pc = row.on_fail
     return i
 
 

@@ -13,7 +13,7 @@ from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.ladders import choose_target
 from scalesim.engines.compiled.requests import end_request
 from scalesim.engines.compiled.seldom import BLOCKED, seldom_operation
-from scalesim.engines.compiled.stations import RESUME, TIMEOUT, reserve, unreserve
+from scalesim.engines.compiled.stations import IF_WAITING, RESUME, reserve, unreserve
 from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_child, origin
 from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
 from scalesim.kernels.sampling import backoff_delay
@@ -154,7 +154,7 @@ def spawn(st, i, row, instance, key, now):
         serial = clock[0].serial
         strand[i].waiting = serial
         if row.x < math.inf:
-            push(st, now + row.x, ops.TIMER, i * 4 + TIMEOUT, serial)
+            push(st, now + row.x, ops.TIMER, i * 4 + IF_WAITING, serial)
         child = new_child(st, i, row.a, row.b, child_key(key, row.tag, strand[i].attempt), now)
         strand[child].parent = i
         strand[child].reply = serial

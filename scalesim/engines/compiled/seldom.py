@@ -1,7 +1,7 @@
 """Operations and events that few models use, out of the way of the hot code.
 
-The two entries, `seldom_operation` and `seldom_event`, are called, never inlined: passing the state
-costs tens of nanoseconds, and models that use none of this pay nothing.
+The entries, `seldom_operation`, `seldom_event` and `wait_over`, are called, never inlined: passing
+the state costs tens of nanoseconds, and models that use none of this pay nothing.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from scalesim import ops
 from scalesim.engines.compiled.cores import change_level, core_event, work
 from scalesim.engines.compiled.heap import ix
+from scalesim.engines.compiled.patience import abandon, acquire_within
+from scalesim.engines.compiled.preemption import finish_preemptive, preempt
 from scalesim.engines.compiled.stations import CORE, SELDOM_KINDS, finish_share, share
 from scalesim.engines.compiled.strands import draw, origin
 
-__all__ = ["BLOCKED", "seldom_event", "seldom_operation"]
+__all__ = ["BLOCKED", "seldom_event", "seldom_operation", "wait_over"]
 
 BLOCKED = -1
 """Instead of a program counter: the strand waits for something."""
@@ -21,14 +23,24 @@ BLOCKED = -1
 def seldom_operation(st, i, row, pc, instance, key, now):
     """Run an operation; return the next program counter or `BLOCKED`."""
     op = row.op
+    s = row.a + instance
     if op == ops.ENTER or op == ops.LEAVE:
-        change_level(st, row.a + instance, 1 if op == ops.ENTER else -1, now)
+        change_level(st, s, 1 if op == ops.ENTER else -1, now)
         return pc + 1
     time = draw(st, row.b, key, row.site, origin(st, i))
     if op == ops.CONTEND:
-        share(st, row.a + instance, i, time, now, True)
+        share(st, s, i, time, now, True)
+    elif op == ops.WORK:
+        work(st, s, i, key, row.site, time, now)
+    elif op == ops.PREEMPT:
+        preempt(st, s, i, time, row.c, now)
     else:
-        work(st, row.a + instance, i, key, row.site, time, now)
+        granted = acquire_within(st, s, i, row.c, time, now)
+        if granted > 0:
+            return pc + 1
+        if granted < 0:
+            st.strand[ix(i)].status = ops.REJECTED
+            return row.on_fail
     return BLOCKED
 
 
@@ -43,3 +55,16 @@ def seldom_event(st, what, serial, now):
     i = finish_share(st, index, now, True)
     st.strand[ix(i)].pc += 1
     return i
+
+
+def wait_over(st, i, row, now):
+    """Let strand i go on after the operation `row`: it has computed, or lost its patience."""
+    me = st.strand[ix(i)]
+    s = row.a + me.instance
+    if row.op == ops.PREEMPT:
+        finish_preemptive(st, s, i, now)
+        me.pc += 1
+    else:
+        abandon(st, s, i, now)
+        me.status = ops.TIMED_OUT
+        me.pc = row.on_fail

@@ -15,7 +15,7 @@ from scalesim.kernels.draws import BUCKETS
 from scalesim.kernels.sampling import ziggurat_tables
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
-from scalesim.plan.tables import REPLAY, SOURCE
+from scalesim.plan.tables import FIFO, REPLAY, SOURCE
 from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec
 
 __all__ = ["FOREVER", "State", "grown", "new_state"]
@@ -78,6 +78,9 @@ STATION_STATE = np.dtype(
         ("touched", "f8"),
         ("generation", "i8"),
         ("kind", "i8"),
+        ("order", "i8"),
+        ("heaped", "i8"),
+        ("abandoned", "i8"),
     ]
 )
 STRAND = np.dtype(
@@ -111,6 +114,10 @@ STRAND = np.dtype(
         ("turns", "i8"),
         ("origin", "i8"),
         ("group", "i8"),
+        ("rank", "i8"),
+        ("up", "i8"),
+        ("until", "f8"),
+        ("paused", "f8"),
     ]
 )
 CORE_STATE = np.dtype(
@@ -193,8 +200,9 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     for name, site in sites.items():
         clock[name] = site
     station = np.zeros(len(plan.station), STATION_STATE)
-    for name in ("slots", "queue_limit", "kind"):
+    for name in ("slots", "queue_limit", "kind", "order"):
         station[name] = plan.station[name]
+    station["heaped"] = (plan.station["order"] != FIFO) | (plan.station["leaving"] != 0)
     station["busy"] = plan.station["initial"]
     station["head"] = station["tail"] = -1
     entry = np.zeros(plan.entry_count, ENTRY)

@@ -9,23 +9,32 @@ change of either level, so that utilization and queue depth are averages over ti
 from __future__ import annotations
 
 from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.skew_heap import insert, merge, remove
 from scalesim.engines.compiled.strands import make_ready
 from scalesim.kernels.draws import BUCKETS, bucket
 from scalesim.ops import DEPARTURE, ROUNDING
+from scalesim.plan.tables import LCFS, PRIORITY, SHORTEST
 
 __all__ = [
+    "IF_WAITING",
+    "RESUME",
+    "SELDOM",
+    "SHARED_DONE",
     "acquire",
     "advance_areas",
     "finish_service",
     "finish_share",
+    "record_wait",
     "release",
     "reserve",
+    "set_place",
     "share",
     "unreserve",
 ]
 
-RESUME, SHARED_DONE, TIMEOUT, SELDOM = 0, 1, 2, 3
-"""Kinds of event; ``what`` is index * 4 + kind, where a SELDOM one's index holds its own kind."""
+RESUME, SHARED_DONE, IF_WAITING, SELDOM = 0, 1, 2, 3
+"""Kinds of event; ``what`` is index * 4 + kind. IF_WAITING: something ends the wait of a strand, if
+it still waits under that number. A SELDOM one's index holds its own kind."""
 SLOWED_DONE, CORE = 0, 1
 SELDOM_KINDS = 8
 """Kinds of seldom event, and how many there may be: ``index * SELDOM_KINDS + kind``."""
@@ -48,8 +57,37 @@ def record_wait(st, s, wait):
         st.wait_histogram[ix(s * BUCKETS + bucket(wait))] += 1
 
 
-def enqueue(st, here, i, now):
-    """Put strand i last in the waiting line of station row `here`; False if the line is full."""
+def set_place(clock, here, me, priority):
+    """Set where strand row `me`, who comes now, stands in the order of station row `here`."""
+    clock[0].serial += 1
+    me.rank = clock[0].serial
+    me.mark = 0.0
+    if here.order == LCFS:
+        me.rank = -me.rank
+    elif here.order == SHORTEST:
+        me.mark = me.service
+    elif here.order == PRIORITY:
+        me.mark = priority
+
+
+def join_line(clock, strand, here, i, priority):
+    """Put strand i into a line that is not simply first come first served: a heap."""
+    set_place(clock, here, strand[ix(i)], priority)
+    here.head = insert(strand, here.head, i)
+
+
+def take_first(strand, here):
+    """Take the first strand out of such a line."""
+    i = here.head
+    here.head = remove(strand, i, i)
+    me = strand[ix(i)]
+    if me.waiting:  # its timer is void, and it is still in the ACQUIRE_WITHIN
+        me.waiting = 0
+        me.pc += 1
+
+
+def enqueue(st, here, i, priority, now):
+    """Put strand i into the waiting line of station row `here`; False if the line is full."""
     if here.queue_limit >= 0 and here.depth >= here.queue_limit:
         here.rejected += 1
         return False
@@ -58,6 +96,9 @@ def enqueue(st, here, i, now):
     here.deepest = max(here.deepest, here.depth)
     me = st.strand[ix(i)]
     me.since = now
+    if here.heaped:
+        join_line(st.clock, st.strand, here, i, priority)
+        return True
     me.next = -1
     tail = here.tail
     if tail >= 0:
@@ -73,15 +114,18 @@ def dequeue(st, s, now):
     here = st.station[ix(s)]
     i = here.head
     first = st.strand[ix(i)]
-    here.head = first.next
-    if first.next < 0:
-        here.tail = -1
+    if here.heaped:
+        take_first(st.strand, here)
+    else:
+        here.head = first.next
+        if first.next < 0:
+            here.tail = -1
     here.depth -= 1
     record_wait(st, s, now - first.since)
     return i
 
 
-def acquire(st, s, i, now):
+def acquire(st, s, i, priority, now):
     """Return 1 if granted at once, 0 if waiting, -1 if rejected."""
     here = st.station[ix(s)]
     if here.busy < here.slots:
@@ -89,7 +133,7 @@ def acquire(st, s, i, now):
         here.busy += 1
         here.granted += 1
         return 1
-    if enqueue(st, here, i, now):
+    if enqueue(st, here, i, priority, now):
         return 0
     return -1
 
@@ -138,8 +182,8 @@ def unreserve(st, s, amount, now):
 
 
 # Processor sharing. `virtual` is the work each strand has got since the station was last idle; a
-# strand leaves when it reaches its mark. Strands are in a skew heap (Sleator & Tarjan 1986) by mark
-# and order of arrival, linked through `left` and `right`; `head` is its root.
+# strand leaves when it reaches its mark. Strands are in a heap by mark and order of arrival; `head`
+# is its root.
 
 
 # `slowed`: whether the strands slow each other down. Where it is a constant, the other case costs
@@ -166,35 +210,6 @@ def set_sharing(here, n):
     here.deepest = max(here.deepest, here.depth)
 
 
-def before(strand, i, j):
-    """Whether strand i leaves before strand j."""
-    one = strand[ix(i)]
-    other = strand[ix(j)]
-    return one.mark < other.mark or (one.mark == other.mark and one.waiting < other.waiting)
-
-
-def merge(strand, a, b):
-    """Merge two skew heaps; return the root."""
-    if a < 0:
-        return b
-    if b < 0:
-        return a
-    if before(strand, b, a):
-        a, b = b, a
-    root = a
-    while True:
-        top = strand[ix(a)]
-        rest = top.right
-        top.right = top.left
-        if rest < 0:
-            top.left = b
-            return root
-        if before(strand, b, rest):
-            rest, b = b, rest
-        top.left = rest
-        a = rest
-
-
 def schedule_sharing(st, s, now, slowed):
     """Schedule the departure of the strand that will leave first."""
     here = st.station[ix(s)]
@@ -218,10 +233,8 @@ def share(st, s, i, demand, now, slowed):
     me.service = demand
     me.mark = here.virtual + demand
     st.clock[0].serial += 1
-    me.waiting = st.clock[0].serial
-    me.left = -1
-    me.right = -1
-    here.head = merge(st.strand, here.head, i)
+    me.rank = st.clock[0].serial
+    here.head = insert(st.strand, here.head, i)
     if here.head == i or sharing_rate(st, s, slowed) != rate:
         schedule_sharing(st, s, now, slowed)
 
@@ -235,7 +248,6 @@ def finish_share(st, s, now, slowed):
     here.virtual = me.mark
     here.touched = now
     here.head = merge(st.strand, me.left, me.right)
-    me.waiting = 0
     set_sharing(here, here.busy + here.depth - 1)
     here.served += 1
     wait = now - me.since - me.service

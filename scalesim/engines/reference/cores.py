@@ -72,7 +72,7 @@ class CoresStation(Station):
     """Cores that each have a speed and may be down; one line before them."""
 
     def __init__(self, env: simpy.Environment, row: Any, cores: Sequence[Core]) -> None:
-        super().__init__(env, len(cores), -1, 0)
+        super().__init__(env, row)
         self.cores, self.site, self.random = cores, int(row["site"]), bool(row["random_core"])
 
     def work(self, demand: float, key: int) -> simpy.Event:
@@ -158,7 +158,7 @@ class CoresStation(Station):
         """Let `core` begin with the first in line."""
         if self.line:
             self.advance(self.env.now)
-            self._begin(core, self.line.popleft())
+            self._begin(core, self.line.pop(0))
 
     # Failures -----------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.cores import Core, CoresStation, Level
 from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
 from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
+from scalesim.engines.reference.preemption import PreemptiveStation
 from scalesim.engines.reference.stations import SharedStation, Station
 from scalesim.kernels.arrivals import (
     batch_gap,
@@ -37,7 +38,7 @@ from scalesim.kernels.arrivals import (
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
-from scalesim.plan.tables import BATCHES, BURSTS, CLOSED, CORES, RENEWAL, REPLAY, SHARED
+from scalesim.plan.tables import BATCHES, BURSTS, CLOSED, CORES, PREEMPTIVE, RENEWAL, REPLAY, SHARED
 from scalesim.recording import HISTOGRAMS, Recording, RunSpec, empty_arrays, histogram_cells
 
 __all__ = ["ReferenceEngine", "Trial"]
@@ -96,10 +97,8 @@ class Trial:
         if row["kind"] == CORES:
             first = int(row["first_core"])
             return CoresStation(self.env, row, self.cores[first : first + int(row["slots"])])
-        cls = SharedStation if row["kind"] == SHARED else Station
-        station = cls(self.env, int(row["slots"]), int(row["queue_limit"]), int(row["initial"]))
-        station.contention, station.coherency = float(row["contention"]), float(row["coherency"])
-        return station
+        kinds = {SHARED: SharedStation, PREEMPTIVE: PreemptiveStation}
+        return kinds.get(int(row["kind"]), Station)(self.env, row)
 
     # The loop -----------------------------------------------------------------------------
 
@@ -297,6 +296,7 @@ class Trial:
                 station.arrived,
                 station.granted,
                 station.rejected,
+                station.abandoned,
                 station.served,
                 station.deepest,
                 station.waited,

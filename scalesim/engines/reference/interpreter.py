@@ -43,10 +43,10 @@ def _fail(strand: Strand, row: Any, status: int) -> None:
 def acquire(trial: Trial, strand: Strand, row: Any) -> Waits:
     station = trial.stations[row.a + strand.frame.instance]
     if not station.try_acquire():
-        granted = station.wait()
-        if granted is None:
+        waiter = station.wait(row.c)
+        if waiter is None:
             return _fail(strand, row, ops.REJECTED)
-        yield granted
+        yield waiter.event
     _next(strand)
 
 
@@ -56,14 +56,30 @@ def release(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
+def acquire_within(trial: Trial, strand: Strand, row: Any) -> Waits:
+    station = trial.stations[row.a + strand.frame.instance]
+    if not station.try_acquire():
+        waiter = station.wait(row.c)
+        if waiter is None:
+            return _fail(strand, row, ops.REJECTED)
+        patience = trial.draw(row.b, strand.frame.key, row.site, strand.number)
+        timer = after(trial.env, patience, ops.TIMER)
+        assert timer.callbacks is not None
+        timer.callbacks.append(lambda _: station.leave(waiter))
+        status = yield waiter.event
+        if status != ops.COMPLETED:
+            return _fail(strand, row, status)
+    _next(strand)
+
+
 def serve(trial: Trial, strand: Strand, row: Any) -> Waits:
     time = trial.draw(row.b, strand.frame.key, row.site, strand.number)
-    yield from _served(trial, strand, row, time)
+    yield from _served(trial, strand, row, time, row.c)
 
 
-def _served(trial: Trial, strand: Strand, row: Any, time: float) -> Waits:
+def _served(trial: Trial, strand: Strand, row: Any, time: float, priority: int = 0) -> Waits:
     station = trial.stations[row.a + strand.frame.instance]
-    done = station.serve(time)
+    done = station.serve(time, priority)
     if done is None:
         return _fail(strand, row, ops.REJECTED)
     yield done
@@ -74,6 +90,12 @@ def _served(trial: Trial, strand: Strand, row: Any, time: float) -> Waits:
 def share(trial: Trial, strand: Strand, row: Any) -> Waits:
     demand = trial.draw(row.b, strand.frame.key, row.site, strand.number)
     yield trial.stations[row.a + strand.frame.instance].share(demand)
+    _next(strand)
+
+
+def preempt(trial: Trial, strand: Strand, row: Any) -> Waits:
+    demand = trial.draw(row.b, strand.frame.key, row.site, strand.number)
+    yield trial.stations[row.a + strand.frame.instance].compute(demand, row.c)
     _next(strand)
 
 
@@ -340,4 +362,6 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     work,
     enter,
     leave,
+    acquire_within,
+    preempt,
 )

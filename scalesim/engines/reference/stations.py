@@ -1,4 +1,4 @@
-"""Stations of the reference engine: a deque of waiting strands, a heap of sharing ones.
+"""Stations of the reference engine: a sorted line of waiting strands, a heap of sharing ones.
 
 Areas advance at every change of busy slots or waiting strands: averages over time are exact.
 """
@@ -6,35 +6,48 @@ Areas advance at every change of busy slots or waiting strands: averages over ti
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from bisect import insort
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import simpy
 
 from scalesim.engines.reference.clock import after, fire, later
 from scalesim.kernels.draws import bucket
-from scalesim.ops import DEPARTURE, ROUNDING
+from scalesim.ops import COMPLETED, DEPARTURE, ROUNDING, TIMED_OUT
+from scalesim.plan.tables import LCFS, PRIORITY, SHORTEST
 
-__all__ = ["SharedStation", "Station"]
+__all__ = ["SharedStation", "Station", "Waiter"]
+
+
+@dataclass(eq=False)
+class Waiter:
+    """One strand in a waiting line; it goes on with `event`, which tells whether it was granted."""
+
+    rank: tuple[float, int]
+    event: simpy.Event
+    since: float
+    service: float | None = None
 
 
 class Station:
-    """Slots with a first-come-first-served waiting line, or an amount without one."""
+    """Slots with a waiting line, or an amount without one."""
 
-    contention = coherency = 0.0
-
-    def __init__(self, env: simpy.Environment, slots: int, queue_limit: int, initial: int) -> None:
+    def __init__(self, env: simpy.Environment, row: Any) -> None:
         self.env = env
-        self.slots = slots
-        self.queue_limit = queue_limit
-        self.busy = initial
-        self.line: deque[Any] = deque()
+        self.slots = int(row["slots"])
+        self.queue_limit = int(row["queue_limit"])
+        self.order = int(row["order"])
+        self.busy = int(row["initial"])
+        self.line: list[Any] = []
+        self.entered = 0
         self.since = 0.0
         self.reset()
 
     def reset(self) -> None:
         """Start a new bucket of the series."""
-        self.arrived = self.granted = self.rejected = self.served = 0
+        self.arrived = self.granted = self.rejected = self.abandoned = self.served = 0
         self.waited = self.busy_area = self.depth_area = 0.0
         self.deepest = self.depth
         self.waits: Counter[int] = Counter()
@@ -68,22 +81,41 @@ class Station:
         self.granted += 1
         return True
 
-    def wait(self, service: float | None = None) -> simpy.Event | None:
-        """Return the event of the grant, or of the end of `service`; None if rejected."""
+    def rank(self, priority: int, demand: float) -> tuple[float, int]:
+        """Return the place in the station's order of who comes now; the smallest goes first."""
+        self.entered += 1
+        if self.order == LCFS:
+            return 0.0, -self.entered
+        if self.order == SHORTEST:
+            return demand, self.entered
+        return float(priority) if self.order == PRIORITY else 0.0, self.entered
+
+    def wait(self, priority: int, service: float | None = None) -> Waiter | None:
+        """Join the line for a slot, or for one to be served in at once; None if rejected."""
         if self.queue_limit >= 0 and self.depth >= self.queue_limit:
             self.rejected += 1
             return None
         self.advance(self.env.now)
-        event = simpy.Event(self.env)
-        self.line.append((event, self.env.now, service))
+        rank = self.rank(priority, service or 0.0)
+        waiter = Waiter(rank, simpy.Event(self.env), self.env.now, service)
+        insort(self.line, waiter, key=lambda each: each.rank)
         self.deepest = max(self.deepest, self.depth)
-        return event
+        return waiter
 
-    def serve(self, service: float) -> simpy.Event | None:
+    def leave(self, waiter: Waiter) -> None:
+        """Let a strand leave the line without a slot, unless it has left with one."""
+        if waiter in self.line:
+            self.advance(self.env.now)
+            self.line.remove(waiter)
+            self.abandoned += 1
+            fire(waiter.event, TIMED_OUT)
+
+    def serve(self, service: float, priority: int) -> simpy.Event | None:
         """Return the event of the end of a service; None if rejected."""
         if self.try_acquire():
             return after(self.env, service, DEPARTURE)
-        return self.wait(service)
+        waiter = self.wait(priority, service)
+        return None if waiter is None else waiter.event
 
     def release(self) -> None:
         """Give a slot back; the first in line gets it, or starts its service, at once."""
@@ -92,12 +124,12 @@ class Station:
         if not self.line:
             self.busy -= 1
             return
-        event, since, service = self.line.popleft()
-        self.record_wait(self.env.now - since)
-        if service is None:
-            fire(event)
+        first = self.line.pop(0)
+        self.record_wait(self.env.now - first.since)
+        if first.service is None:
+            fire(first.event, COMPLETED)
         else:
-            later(event, service, DEPARTURE)
+            later(first.event, first.service, DEPARTURE)
 
     def reserve(self, amount: int) -> bool:
         """Take an amount; False if it does not fit."""
@@ -120,11 +152,12 @@ class Station:
 class SharedStation(Station):
     """Processors shared equally. ``virtual`` is the work each strand got since it was last idle."""
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, env: simpy.Environment, row: Any) -> None:
+        self.contention, self.coherency = float(row["contention"]), float(row["coherency"])
         self.sharing: list[tuple[float, int, simpy.Event, float, float]] = []
         self.virtual = self.touched = 0.0
-        self.generation = self.entered = 0
-        super().__init__(*args)
+        self.generation = 0
+        super().__init__(env, row)
 
     @property
     def depth(self) -> int:
