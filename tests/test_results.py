@@ -172,7 +172,16 @@ def test_goodput_counts_those_in_time(results, measured, deadline) -> None:
 # Tables ---------------------------------------------------------------------------------------
 
 UNITS = ("_s", "_rps", "_ratio")
-COUNTS = {"requests", "instances", "arrivals", "rejected", "served", "instance", "trial"}
+COUNTS = {
+    "requests",
+    "instances",
+    "arrivals",
+    "rejected",
+    "abandoned",
+    "served",
+    "instance",
+    "trial",
+}
 WORDS = {"endpoint", "outcome", "component", "resource", "warmup", "metric", "value"}
 
 
@@ -205,7 +214,7 @@ def test_requests_table_adds_up(results) -> None:
 def test_resources_table_adds_up_over_instances(results) -> None:
     whole, single = results.resources_table(), results.resources_table(instances=True)
     assert len(single) == int(whole["instances"].sum())
-    for column in ("arrivals", "rejected", "served", "queue_depth_mean"):
+    for column in ("arrivals", "rejected", "abandoned", "served", "queue_depth_mean"):
         sums = single.groupby(["component", "resource"])[column].sum()
         for _, row in whole.iterrows():
             expected = sums[row["component"], row["resource"]]
