@@ -11,24 +11,67 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
 from scalesim.engines.base import Engine, Progress
 from scalesim.errors import InvalidInput, Problem, UnsupportedByEngine, nearest
 from scalesim.kernels.draws import GOLDEN, MASK, mix
-from scalesim.plan import Plan, build_plan
+from scalesim.plan import Plan, build_plan, require_fit
 from scalesim.recording import Recording, RunSpec
 from scalesim.results import Results
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic
 
+if TYPE_CHECKING:
+    from scalesim.engines.analytic import AnalyticResults
+
 __all__ = ["ENGINES", "simulate", "trial_seed", "warm_up_engine"]
 
-ENGINES = ("compiled", "reference")
+ENGINES = ("compiled", "reference", "analytic")
 _WARMUP_BUCKETS, _MEASURED_BUCKETS = 10, 60
 
 
+@overload
+def simulate(
+    topology: Topology,
+    traffic: AnyTraffic,
+    *,
+    duration: float,
+    warmup: float | None = ...,
+    trials: int = ...,
+    seed: int = ...,
+    engine: Literal["analytic"],
+    record_requests: int = ...,
+    progress: bool | None = ...,
+) -> AnalyticResults: ...
+@overload
+def simulate(
+    topology: Topology,
+    traffic: AnyTraffic,
+    *,
+    duration: float,
+    warmup: float | None = ...,
+    trials: int = ...,
+    seed: int = ...,
+    engine: Literal["compiled", "reference"] = ...,
+    record_requests: int = ...,
+    progress: bool | None = ...,
+) -> Results: ...
+@overload
+def simulate(
+    topology: Topology,
+    traffic: AnyTraffic,
+    *,
+    duration: float,
+    warmup: float | None = ...,
+    trials: int = ...,
+    seed: int = ...,
+    engine: str = ...,
+    record_requests: int = ...,
+    progress: bool | None = ...,
+) -> Results | AnalyticResults: ...
 def simulate(
     topology: Topology,
     traffic: AnyTraffic,
@@ -40,7 +83,7 @@ def simulate(
     engine: str = "compiled",
     record_requests: int = 0,
     progress: bool | None = None,
-) -> Results:
+) -> Results | AnalyticResults:
     """Simulate `topology` under `traffic` and return what happened.
 
     Parameters
@@ -55,9 +98,11 @@ def simulate(
         Independent runs with other seeds, in threads.
     seed : int [>= 0]
         The same seed gives the same numbers, and two models the same luck.
-    engine : {"compiled", "reference"}
+    engine : {"compiled", "reference", "analytic"}
         If the compiled engine lacks something the model needs, the reference engine runs and the
-        results say so.
+        results say so. The analytic engine simulates nothing: it answers at once by queueing
+        theory, labels each figure exact, approximate or a bound, and refuses what it does not
+        cover; of the other arguments it reads `duration` and `warmup`, for rates that change.
     record_requests : int [>= 0]
         Keep times and outcome of each trial's first so many requests.
     progress : bool, optional
@@ -66,7 +111,7 @@ def simulate(
 
     Returns
     -------
-    Results
+    Results or AnalyticResults
 
     Raises
     ------
@@ -74,6 +119,8 @@ def simulate(
         The traffic does not fit the topology.
     InvalidInput
         An argument is out of range.
+    UnsupportedByEngine
+        The analytic engine does not cover something in the model; the message names it.
 
     Examples
     --------
@@ -86,6 +133,11 @@ def simulate(
     warmup = duration / 10 if warmup is None and isinstance(duration, (int, float)) else warmup
     _check_arguments(topology, traffic, duration, warmup, trials, seed, engine, record_requests)
     assert warmup is not None
+    if engine == "analytic":
+        from scalesim.engines.analytic import solve
+
+        require_fit(topology, traffic)
+        return solve(topology, traffic, warmup, duration)
     plan = build_plan(topology, traffic)
     runner, notices = _engine_for(plan, engine)
     warm = _WARMUP_BUCKETS if warmup > 0 else 0

@@ -81,6 +81,10 @@ def _write_picture(figure: Any, path: str) -> None:
     click.echo(f"picture written to {path}", err=True)
 
 
+def _number(value: float) -> str:
+    return f"{value:,.4g}"
+
+
 def _json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, allow_nan=False))
 
@@ -93,7 +97,9 @@ def _json(data: Any) -> None:
 @click.option("--warmup", type=_SECONDS, help="[default: a tenth of the duration]")
 @click.option("--trials", type=int, default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--engine", default="compiled", show_default=True, help="compiled or reference")
+@click.option(
+    "--engine", default="compiled", show_default=True, help="compiled, reference or analytic"
+)
 @click.option("--picture", help="Write an overview picture here (.png, .svg, .pdf).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @_clean_errors
@@ -110,9 +116,12 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Simulate MODEL and print latency, errors and utilizations."""
+    from scalesim.results import Results
     from scalesim.run import simulate as run
 
     _picture_check(picture)
+    if picture is not None and engine == "analytic":
+        raise InvalidInput("--picture: the analytic engine makes tables only; leave it out")
     described = _read(model)
     traffic = traffic_from(described, traffic_file, scale)
     results = run(
@@ -135,8 +144,8 @@ def simulate(
         ):
             if len(table):
                 click.echo()
-                click.echo(table.to_string(index=False, float_format=lambda x: f"{x:,.4g}"))
-    if picture is not None:
+                click.echo(table.to_string(index=False, float_format=_number))
+    if picture is not None and isinstance(results, Results):
         from scalesim.plots import plot
 
         _write_picture(plot(results), picture)
@@ -307,28 +316,30 @@ def draw(model: str, picture: str | None) -> None:
 @main.command()
 @click.argument("model")
 @click.option("--traffic", "traffic_file", help="Traffic file instead of the model's own traffic.")
+@click.option("--operations", is_flag=True, help="Show also what the simulation engines run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the analytic answers as JSON.")
 @_clean_errors
-def explain(model: str, traffic_file: str | None) -> None:
-    """Show what MODEL means: its calls and the operations that the engines run."""
+def explain(model: str, traffic_file: str | None, operations: bool, as_json: bool) -> None:
+    """Say at once what MODEL's traffic asks of it: loads, bottleneck, capacity, latencies."""
+    from scalesim.cli import explaining
+    from scalesim.engines.analytic import solve
     from scalesim.plan import build_plan
 
     described = _read(model)
-    plan = build_plan(described.topology, traffic_from(described, traffic_file, 1.0))
-    click.echo("calls:")
-    for (name, endpoint), callees in described.topology.calls().items():
-        targets = ", ".join(".".join(each) for each in callees)
-        click.echo(f"  {name}.{endpoint} -> {targets}" if targets else f"  {name}.{endpoint}")
-    click.echo("\nstations:")
-    for label, row in zip(plan.station_labels, plan.station, strict=True):
-        if row["slots"] == 0:
-            continue
-        limit = "unbounded" if row["queue_limit"] < 0 else row["queue_limit"]
-        click.echo(
-            f"  {label.component}.{label.resource}[{label.instance}]: {row['slots']} slots, "
-            f"line {limit}"
-        )
-    click.echo("\noperations (docs/reference/ops.md says what each means):")
-    click.echo(plan.describe())
+    topology, traffic = described.topology, traffic_from(described, traffic_file, 1.0)
+    plan = build_plan(topology, traffic)
+    if as_json:
+        _json(solve(topology, traffic).to_dict())
+        return
+    for line in explaining.call_lines(topology):
+        click.echo(line)
+    click.echo()
+    for line in explaining.analytic_lines(topology, traffic):
+        click.echo(line)
+    if operations:
+        click.echo()
+        for line in explaining.plan_lines(plan):
+            click.echo(line)
 
 
 @main.command()

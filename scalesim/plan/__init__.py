@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scalesim.plan.build import build_plan, misfits
+from scalesim.plan.build import build_plan, misfits, require_fit
 from scalesim.plan.tables import Plan, StationLabel
 
-__all__ = ["Plan", "StationLabel", "build_plan", "misfits"]
+__all__ = ["Plan", "StationLabel", "build_plan", "misfits", "require_fit"]

@@ -19,7 +19,7 @@ from scalesim.policies.load_balancing import IpHash
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Popularity, ReplayTraffic, UserGroups
 
-__all__ = ["build_plan", "misfits"]
+__all__ = ["build_plan", "misfits", "require_fit"]
 
 
 def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
@@ -30,11 +30,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     InvalidModel
         With every problem of the traffic and of its fit to the topology.
     """
-    traffic.require_valid()
-    problems = list(misfits(topology, traffic))
-    if problems:
-        raise InvalidModel(problems)
-
+    require_fit(topology, traffic)
     emit = PlanEmitter(topology)
     for part in topology.components.values():
         part.lower(emit)
@@ -93,6 +89,14 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
     return plan
+
+
+def require_fit(topology: Topology, traffic: AnyTraffic) -> None:
+    """Raise `InvalidModel` with every problem of the traffic and of its fit to the topology."""
+    traffic.require_valid()
+    problems = list(misfits(topology, traffic))
+    if problems:
+        raise InvalidModel(problems)
 
 
 def _root(emit: PlanEmitter, entry: str, name: str, traffic: AnyTraffic) -> str:

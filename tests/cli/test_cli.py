@@ -108,8 +108,36 @@ def test_draw_prints_mermaid(small: Path):
     assert "server" in scalesim("draw", str(small)).stdout
 
 
+def test_explain_answers_at_once(small: Path):
+    text = scalesim("explain", str(small)).stdout
+    assert "server.get" in text
+    assert "at most 80/s (bound: bottleneck law)" in text
+    assert "latency_p99_s" in text
+    assert "SERVE" not in text
+    figures = json.loads(scalesim("explain", str(small), "--json").stdout)
+    assert figures["capacity_rps"] == pytest.approx(80.0)
+
+
 def test_explain_shows_operations(small: Path):
-    assert "SERVE" in scalesim("explain", str(small)).stdout
+    assert "SERVE" in scalesim("explain", str(small), "--operations").stdout
+
+
+def test_explain_says_what_has_no_analytic_answer(small: Path):
+    small.write_text(SMALL.replace("cores: 4,", "cores: 4, memory: 1 GiB,"))
+    done = scalesim("explain", str(small))
+    assert done.returncode == 0
+    assert 'no analytic answer:\n  service "server": memory: ' in done.stdout
+    assert 'service "server": memory' in refused("simulate", str(small), "--engine", "analytic")
+
+
+def test_simulate_by_the_analytic_engine(small: Path):
+    text = scalesim("simulate", str(small), "--engine", "analytic").stdout
+    assert "M/M/c" in text
+    rows = json.loads(scalesim("simulate", str(small), "--engine", "analytic", "--json").stdout)
+    kinds = {row["metric"]: row["kind"] for row in rows["requests"]}
+    assert kinds["latency_p99_s"] == "exact"
+    picture = refused("simulate", str(small), "--engine", "analytic", "--picture", "x.png")
+    assert "tables only" in picture
 
 
 def test_schema_is_json():

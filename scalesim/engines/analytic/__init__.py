@@ -1,0 +1,13 @@
+"""The analytic engine: instant answers by queueing theory, each with a label, or a refusal.
+
+`solve` reads the description itself (not the plan): `model` and `lowering` say it in the words of
+queueing theory, `support` refuses what is not covered, `flows` finds the rates, `nodes`, `pools`
+and `stations` the waits, `solver` and `closed` iterate, `figures` labels. The formulas are in
+`occupancy`, `single_station`, `networks`, `fork_join`, `balancing`, `caching` and `times`.
+"""
+
+from scalesim.engines.analytic.engine import solve
+from scalesim.engines.analytic.figures import Figure
+from scalesim.engines.analytic.results import AnalyticResults
+
+__all__ = ["AnalyticResults", "Figure", "solve"]

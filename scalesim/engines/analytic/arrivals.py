@@ -1,0 +1,154 @@
+"""What a balancer's policy makes of the stream that comes to one node."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalesim.engines.analytic.balancing import mean_field, pooled_and_mean_field, shortest_of
+from scalesim.engines.analytic.flows import Flows, Stream
+from scalesim.engines.analytic.model import Facility
+from scalesim.engines.analytic.occupancy import Occupancy, birth_death
+from scalesim.engines.analytic.pools import Pool
+from scalesim.engines.analytic.stations import Arrivals, Unstable
+from scalesim.policies.load_balancing import (
+    IpHash,
+    LeastConnections,
+    PowerOfTwo,
+    Random,
+    RoundRobin,
+)
+
+__all__ = ["Balanced", "arrivals_at", "keeps_poisson"]
+
+_AS_POISSON = frozenset({"arrivals as if Poisson"})
+_DEEP = 400
+
+
+@dataclass(frozen=True)
+class Balanced:
+    """How requests come to one node of a facility.
+
+    Parameters
+    ----------
+    arrivals : Arrivals
+    targets : int
+        Among how many nodes the balancer looks for the least loaded; 0: it does not look.
+    choices : int or None
+        How many it looks at; None: all.
+    """
+
+    arrivals: Arrivals
+    targets: int = 0
+    choices: int | None = None
+
+    def chain(self, pool: Pool) -> Occupancy | None:
+        """Return the number at the node if the balancer looks for the least loaded, else None.
+
+        Raises
+        ------
+        Unstable
+        """
+        if not self.targets or not pool.rate:
+            return None
+        speed = pool.speed(min(pool.size.slots, _DEEP))
+        top = len(speed) - 1
+
+        def at(n: int) -> float:
+            return float(speed[min(n - 1, top)])
+
+        if speed[-1] <= pool.rate:
+            if pool.size.limit is not None:
+                return None  # all lines are full whatever the balancer does
+            raise Unstable(pool.name)
+        total = pool.rate * self.targets
+        chain = shortest_of(self.targets, self.choices, total, at)
+        if chain is not None:
+            return chain
+        return self._between(pool, speed, total)
+
+    def _between(self, pool: Pool, speed: np.ndarray, total: float) -> Occupancy:
+        """Return a mixture of the mean-field and the random chain with the wanted mean."""
+        top = len(speed)
+        field = mean_field(
+            self.choices or self.targets,
+            pool.rate,
+            lambda n: float(speed[min(n, top) - 1]),
+        )
+        random = birth_death(pool.rate, speed, None)
+        k = np.arange(1, top * self.targets + 1) / self.targets
+        common = self.targets * np.interp(k, np.arange(top + 1), np.concatenate([[0.0], speed]))
+        pooled = birth_death(total, common, None).mean / self.targets
+        base = pool.rate * pool.law.mean
+        extra = pooled_and_mean_field(max(pooled - base, 0.0), max(field.mean - base, 0.0))
+        wanted = min(base + extra, random.mean)
+        span = random.mean - field.mean
+        weight = min(max((wanted - field.mean) / span, 0.0), 1.0) if span > 0 else 0.0
+        count = max(len(field.probability), len(random.probability) + 400)
+        mixture = np.zeros(count)
+        mixture[: len(field.probability)] += (1 - weight) * field.probability
+        at_random = np.zeros(count)
+        at_random[: len(random.probability)] = random.probability
+        tail = np.arange(1, count - len(random.probability) + 1)
+        at_random[len(random.probability) :] = random.probability[-1] * random.ratio**tail
+        mixture += weight * at_random
+        return Occupancy(mixture / mixture.sum())
+
+
+def arrivals_at(phases: float, front: bool, facility: Facility, flows: Flows) -> Balanced:
+    """Return how requests come to a node of `facility`.
+
+    Parameters
+    ----------
+    phases : float
+        Erlang phases of the times between new requests.
+    front : bool
+        Whether those come straight to this facility (through balancers only).
+    """
+    streams = list(flows.streams.get(facility.component, {}).values())
+    if not streams:
+        return Balanced(Arrivals())
+    if len(streams) > 1:
+        random = all(stream.poisson and keeps_poisson(stream) for stream in streams)
+        return Balanced(Arrivals(1.0, frozenset() if random else _AS_POISSON))
+    (stream,) = streams
+    if stream.poisson:
+        before = Arrivals()
+    elif front and phases != 1:
+        before = Arrivals(phases)
+    else:
+        before = Arrivals(1.0, _AS_POISSON)
+    return _through(stream, before)
+
+
+def keeps_poisson(stream: Stream) -> bool:
+    """Return whether a Poisson stream reaches each node as one."""
+    choice = stream.choice
+    return choice is None or choice.targets == 1 or isinstance(choice.policy, (Random, IpHash))
+
+
+def _through(stream: Stream, before: Arrivals) -> Balanced:
+    choice = stream.choice
+    if choice is None or choice.targets == 1:
+        return Balanced(before)
+    equal = bool(np.ptp(choice.shares[choice.shares > 0]) < 1e-9)
+    if isinstance(choice.policy, RoundRobin):
+        if equal:
+            return Balanced(Arrivals(before.phases * choice.targets, before.doubts))
+        share = float(np.mean(choice.shares[choice.shares > 0]))
+        phases = before.phases / share if math.isfinite(before.phases) else math.inf
+        doubts = before.doubts | {"weighted round robin as if Erlang"}
+        return Balanced(Arrivals(phases, doubts))
+    if isinstance(choice.policy, (LeastConnections, PowerOfTwo)) and equal:
+        drawn = choice.policy.choices if isinstance(choice.policy, PowerOfTwo) else None
+        doubts = before.doubts | ({"arrivals as if Poisson"} if before.phases != 1 else set())
+        if choice.targets > 3:
+            doubts |= {"mean field"}
+        return Balanced(Arrivals(1.0, doubts), choice.targets, drawn)
+    if before.phases != 1:
+        return Balanced(Arrivals(1.0, before.doubts | _AS_POISSON))
+    known = isinstance(choice.policy, (Random, IpHash))
+    doubts = before.doubts if known else before.doubts | {"balanced as if at random"}
+    return Balanced(Arrivals(1.0, doubts))

@@ -1,0 +1,74 @@
+"""Hit ratios of caches: time to live exactly, eviction by Che's approximation.
+
+Requests for each key are a Poisson stream of their own (the independent reference model). Che, Tung
+& Wang, IEEE JSAC 20 (2002); Fricker, Robert & Roberts, ITC 24 (2012); Gelenbe, IEEE Trans.
+Computers 22 (1973): FIFO and random replacement have equal hit ratios; Jung, Berger &
+Balakrishnan, INFOCOM 2003: time to live.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scalesim.engines.analytic.occupancy import root
+
+__all__ = ["fifo_hits", "lru_hits", "ttl_hits"]
+
+
+def ttl_hits(rates: np.ndarray, ttl: float, renewed: bool = False) -> np.ndarray:
+    """Return each key's hit ratio in a cache in which entries only expire.
+
+    Parameters
+    ----------
+    rates : float array [keys] [1/s]
+    ttl : float [s]
+    renewed : bool
+        Whether a hit renews the entry (a time to idle).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [round(float(h), 6) for h in ttl_hits(np.array([0.1, 1.0]), 10.0)]
+    [0.5, 0.909091]
+    """
+    expected: np.ndarray = rates * ttl
+    return -np.expm1(-expected) if renewed else expected / (1 + expected)
+
+
+def lru_hits(shares: np.ndarray, capacity: int) -> np.ndarray:
+    """Return each key's hit ratio under LRU, by Che's approximation.
+
+    Parameters
+    ----------
+    shares : float array [keys]
+        Of requests; sum 1.
+    capacity : int [items]
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> even = np.full(1000, 0.001)
+    >>> round(float(lru_hits(even, 100)[0]), 6)
+    0.1
+    """
+    return _at_capacity(shares, capacity, True)
+
+
+def fifo_hits(shares: np.ndarray, capacity: int) -> np.ndarray:
+    """Return each key's hit ratio under FIFO or random replacement, by the same approximation."""
+    return _at_capacity(shares, capacity, False)
+
+
+def _at_capacity(shares: np.ndarray, capacity: int, renewed: bool) -> np.ndarray:
+    """Find the characteristic time at which as many items are present as fit."""
+    asked = shares > 0
+    if capacity >= int(asked.sum()):
+        return asked.astype(float)
+
+    def surplus(log_time: float) -> float:
+        return float(ttl_hits(shares, float(np.exp(log_time)), renewed).sum()) - capacity
+
+    high = 1.0
+    while surplus(high) < 0:
+        high *= 2
+    return ttl_hits(shares, float(np.exp(root(surplus, -30.0, high))), renewed)

@@ -1,0 +1,270 @@
+"""Closed traffic: users who think, as one closed network over all stations of the model.
+
+A pool with a slot for every user never makes anybody wait: what is inside belongs to the network.
+A smaller pool is one station of it, with the speed of its inside (`pools`). Exact where every
+station keeps the product form; the throughput comes first, all else follows from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from scalesim.engines.analytic import times
+from scalesim.engines.analytic.arrivals import keeps_poisson
+from scalesim.engines.analytic.model import (
+    Ask,
+    Fork,
+    Pause,
+    Send,
+    Use,
+    parts_within,
+)
+from scalesim.engines.analytic.networks import ClosedNetwork
+from scalesim.engines.analytic.nodes import Node
+from scalesim.engines.analytic.occupancy import Occupancy, birth_death
+from scalesim.engines.analytic.pools import Pool
+from scalesim.engines.analytic.replies import Reply, one_of
+from scalesim.engines.analytic.results import AnalyticResults
+from scalesim.engines.analytic.solver import Solution, Solver
+from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, PoolAnswer, StationAnswer
+from scalesim.engines.analytic.times import NOTHING
+from scalesim.errors import Problem, UnsupportedByEngine
+from scalesim.topology import Topology
+from scalesim.traffic import ClosedTraffic
+
+__all__ = ["MOST_USERS", "solve_closed"]
+
+MOST_USERS = 5000
+_ROUNDS = 100
+
+
+def solve_closed(topology: Topology, traffic: ClosedTraffic) -> AnalyticResults:
+    """Return the analytic results under closed traffic.
+
+    Raises
+    ------
+    UnsupportedByEngine
+        With every feature that is covered under open traffic only.
+    """
+    solver = Solver(topology, traffic)
+    problems = list(_refusals(solver, traffic))
+    if problems:
+        raise UnsupportedByEngine(problems)
+    rate = 1.0
+    for _ in range(_ROUNDS):
+        network = _Network(solver, traffic, rate)
+        found = network.throughput
+        if math.isclose(found, rate, rel_tol=1e-12):
+            break
+        rate = found
+    return AnalyticResults(topology, traffic, solver, network.solution(), network.doubts)
+
+
+def _refusals(solver: Solver, traffic: ClosedTraffic) -> Iterator[Problem]:
+    advice = 'under closed traffic the analytic engine does not cover it; use engine="compiled"'
+    if traffic.users > MOST_USERS:
+        yield Problem("traffic: users", f"got {traffic.users}, at most {MOST_USERS} are covered")
+    for name in ("timeout", "retry"):
+        if getattr(traffic, name) is not None:
+            yield Problem(f"traffic: {name}", advice)
+    for name, facility in solver.facilities.items():
+        subject = f'{facility.type_name} "{name}"'
+        for endpoint, program in facility.programs.items():
+            for part in parts_within((*program.before, *program.inside, *program.after)):
+                if isinstance(part, Fork):
+                    yield Problem(f"{subject}: {endpoint}: parallel", advice)
+                elif isinstance(part, Send):
+                    yield Problem(f"{subject}: {endpoint}: {part.to[1]}", advice)
+                elif getattr(part, "timeout", None) is not None or getattr(part, "retry", None):
+                    yield Problem(f"{subject}: {endpoint}: timeout and retry", advice)
+
+
+class _Network:
+    """The closed network at a guess of the throughput, which caches' hit ratios may depend on."""
+
+    def __init__(self, solver: Solver, traffic: ClosedTraffic, rate: float) -> None:
+        self.solver, self.users, self.rate = solver, traffic.users, rate
+        self.think = traffic.think_time.mean
+        self.found = Solution(rate, solver.flows(rate, {}, {}), facilities=solver.facilities)
+        for place in solver.order:  # until they are known
+            self.found.replies[place] = Reply(self.found.bare(place))
+        self.nodes: dict[tuple[str, int], Node] = {}
+        self.inside: set[str] = set()
+        self.keys: list[tuple[str, int, str]] = []
+        self.stations: list[tuple[float, np.ndarray]] = []
+        self.limits: dict[tuple[str, int, str], tuple[int, int]] = {}
+        self.doubts = NO_DOUBT
+        self.delay = self.think
+        for name in reversed(solver.components):
+            if name not in self.inside:
+                for node in range(solver.facilities[name].nodes):
+                    self._add(name, node)
+        self._solve()
+
+    def _add(self, name: str, number: int) -> None:
+        facility = self.solver.facilities[name]
+        node = self.nodes[name, number] = Node(self.solver, facility, self.found, [number])
+        for stream in self.found.flows.streams.get(name, {}).values():
+            if not keeps_poisson(stream):
+                self.doubts |= {"balanced as if at random"}
+        placed = node.make_stations()
+        outside = list(placed.get("", []))
+        for pool_name, size in facility.pools.items():
+            if size.slots >= self.users:
+                outside += placed.get(pool_name, [])
+                continue
+            callees = node.callees(pool_name)
+            pool = node.pool(pool_name, placed.get(pool_name, []), callees)
+            if not pool.rate:
+                continue
+            self.inside |= callees
+            if self._asks_others(name, pool_name, callees):
+                self.doubts |= {"calls as delays"}
+            if not pool.exponential:
+                self.doubts |= {"flow-equivalent"}
+            self._station((name, number, pool_name), pool.rate, pool.speed(self.users))
+            if size.limit is not None and size.slots + size.limit < self.users:
+                self.limits[name, number, pool_name] = (size.slots, size.limit)
+        for resource in outside:
+            station = node.stations[resource]
+            if not station.plain:
+                self.doubts |= {f"{resource} as if exponential"}
+            speed = station.speed(self.users)
+            self._station((name, number, resource), node.use_rate(resource), speed)
+        self._add_delays(node)
+
+    def _asks_others(self, name: str, pool: str, callees: set[str]) -> bool:
+        return any(
+            isinstance(part, Ask) and part.to[0] not in callees
+            for program in self.solver.facilities[name].programs.values()
+            if program.pool == pool
+            for part in parts_within(program.inside)
+        )
+
+    def _station(self, key: tuple[str, int, str], rate: float, speed: np.ndarray) -> None:
+        if rate > 0:
+            self.keys.append(key)
+            self.stations.append((rate / self.rate, speed))
+
+    def _add_delays(self, node: Node) -> None:
+        """Add what is spent without queueing outside of pools that are stations."""
+        for endpoint, program in node.facility.programs.items():
+            visits = node.answer.rates[endpoint] / self.rate
+            size = node.facility.pools.get(program.pool)
+            held = size is not None and size.slots < self.users
+            parts = (*program.before, *program.after, *(() if held else program.inside))
+            for part in parts:
+                alone = isinstance(part, Use) and part.resource not in node.stations
+                if alone or isinstance(part, Pause):
+                    self.delay += visits * part.law.mean  # type: ignore[union-attr]
+
+    def _solve(self) -> None:
+        single = len(self.stations) == 1
+        if self.limits and not (single and self.delay > 0):
+            (key, *_) = self.limits
+            raise UnsupportedByEngine(
+                [Problem(
+                    f'"{key[0]}": {key[2]}',
+                    "a bound on the waiting line that users can reach is covered only where "
+                    'nothing else queues; use engine="compiled"',
+                )]
+            )  # fmt: skip
+        if self.limits:
+            ((_, (slots, limit)),) = self.limits.items()
+            top = slots + limit
+            arrival = (self.users - np.arange(top)) / self.delay
+            self.chain = birth_death(arrival, self.stations[0][1], top)
+            states = np.arange(top + 1)
+            p = self.chain.probability
+            asked = (self.users - states) / self.delay * p
+            self.throughput = float(asked.sum())
+            self.lost = float(asked[-1] / asked.sum())
+            return
+        self.network = ClosedNetwork(self.users, self.delay, self.stations)
+        self.throughput = float(self.network.throughput[self.users])
+
+    # Answers --------------------------------------------------------------------------------
+
+    def solution(self) -> Solution:
+        """Return everything, at the throughput found."""
+        marginals = {}
+        for index, key in enumerate(self.keys):
+            if self.limits:
+                marginals[key] = self.chain
+            else:
+                marginals[key] = Occupancy(self.network.marginal(index, self.users))
+        self.found.nodes = {}
+        for name in self.solver.components:
+            facility = self.solver.facilities[name]
+            if name in self.inside:
+                continue
+            for number in range(facility.nodes):
+                node = self.nodes[name, number]
+                self._answer(node, name, number, marginals)
+                self.found.nodes.setdefault(name, []).append(node.answer)
+            for endpoint in facility.programs:
+                answers = self.found.nodes[name]
+                weights = [answer.rates[endpoint] or 1e-300 for answer in answers]
+                self.found.replies[name, endpoint] = one_of(
+                    [(w, a.replies[endpoint]) for w, a in zip(weights, answers, strict=True)]
+                )
+        return self.found
+
+    def _answer(
+        self, node: Node, name: str, number: int, marginals: dict[tuple[str, int, str], Occupancy]
+    ) -> None:
+        placed = node.make_stations()
+        for resource in node.stations:
+            chain = marginals.get((name, number, resource))
+            if chain is not None:
+                rate = node.use_rate(resource)
+                node.answer.resources[resource] = StationAnswer(
+                    chain, chain.mean / rate, rate, self.doubts
+                )
+        for pool_name in node.facility.pools:
+            chain = marginals.get((name, number, pool_name))
+            if chain is None:
+                answer = self._unlimited(node, pool_name, placed.get(pool_name, []))
+            else:
+                callees = node.callees(pool_name)
+                pool = node.pool(pool_name, placed.get(pool_name, []), callees)
+                if self.limits:
+                    answer = self._lossy(pool, chain)
+                else:
+                    answer = pool.settled(chain, pool.rate, self.doubts, limited=False)
+                    answer = replace(answer, theorem="closed product form")
+                node.settle_callees(callees, answer)
+                node.answer.resources |= {
+                    key: each for key, each in answer.stations.items() if key in node.stations
+                }
+            node.answer.pools[pool_name] = answer
+        node.put_replies(Arrivals(doubts=self.doubts))
+
+    def _lossy(self, pool: Pool, chain: Occupancy) -> PoolAnswer:
+        """Return the answer where users can find the line full: the finite source's own loss."""
+        slots = pool.size.slots
+        answer = pool.settled(chain, pool.rate, self.doubts, limited=False)
+        through = self.throughput * (1 - self.lost)
+        wait = chain.excess(slots) / through
+        held = (chain.mean - chain.excess(slots)) / through
+        holds = {load.endpoint: times.fitted(held, held * held) for load in pool.loads}
+        if pool.exponential:
+            holds = {load.endpoint: load.delay for load in pool.loads}
+        return replace(
+            answer, rejected=self.lost, wait=times.fitted(wait, wait * wait), holds=holds,
+            theorem="finite source",
+        )  # fmt: skip
+
+    def _unlimited(self, node: Node, name: str, nested: list[str]) -> PoolAnswer:
+        pool = node.pool(name, nested, set())
+        found = {key: each for key, each in node.answer.resources.items() if key in nested}
+        holds = {load.endpoint: pool.hold(load, found) for load in pool.loads}
+        busy = math.fsum(load.rate * holds[load.endpoint].mean for load in pool.loads)
+        return PoolAnswer(
+            NOTHING, holds, 0.0, busy, 0.0, 0.0, found, self.doubts, self.doubts,
+            "closed product form",
+        )  # fmt: skip

@@ -1,0 +1,217 @@
+"""What a caller gets: the time of a call with its time-outs and retries, and how it may end."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from scalesim.components import Retry
+from scalesim.distributions import Constant, Distribution, Uniform
+from scalesim.engines.analytic import times
+from scalesim.engines.analytic.times import NOTHING, Grid, Time
+
+__all__ = ["DONE", "Reply", "asked", "in_turn", "one_of", "repeated"]
+
+
+class Reply(NamedTuple):
+    """How a place answers.
+
+    Parameters
+    ----------
+    time : Time
+        Of answers that are `completed`.
+    rejected, timed_out, failed : float [ratio]
+        Shares of those that end otherwise.
+    doubts : frozenset of str
+        Names of the approximations on which this rests.
+    attempts : float
+        Mean number of attempts.
+    queues : int
+        Stations on the way at which a request may wait.
+    """
+
+    time: Time
+    rejected: float = 0.0
+    timed_out: float = 0.0
+    failed: float = 0.0
+    doubts: frozenset[str] = frozenset()
+    attempts: float = 1.0
+    queues: int = 0
+
+    @property
+    def completed(self) -> float:
+        """Share that is answered."""
+        return max(1.0 - self.rejected - self.timed_out - self.failed, 0.0)
+
+    @property
+    def law_known(self) -> bool:
+        """Whether the law of the time follows from theorems, and not only its mean."""
+        return self.time.exact and self.queues <= 1
+
+    def shares(self) -> dict[str, float]:
+        """Return the shares that are not completed, by outcome."""
+        return {"rejected": self.rejected, "timed_out": self.timed_out, "failed": self.failed}
+
+
+DONE = Reply(NOTHING)
+
+
+def asked(reply: Reply, timeout: float | None, retry: Retry | None) -> Reply:
+    """Return what a caller sees who gives up after `timeout` and tries again as `retry` says.
+
+    The attempts of one request are taken as independent; their load is the caller's business.
+    """
+    if timeout is not None:
+        within, _ = reply.time.within(timeout)
+        kept = _truncated(reply.time, timeout, within)
+        late = reply.completed * (1 - within) + reply.timed_out
+        doubts = reply.doubts if reply.law_known else reply.doubts | {"gamma-fitted law"}
+        reply = reply._replace(time=kept, timed_out=late, doubts=doubts)
+    if retry is None:
+        return reply
+    again = math.fsum(share for name, share in reply.shares().items() if name in retry.on)
+    if again <= 0:
+        return reply
+    late = reply.timed_out if "timed_out" in retry.on else 0.0
+    failure = times.mixed(
+        [
+            (late, times.drawn(Constant(timeout or 0.0))),
+            # A rejection comes at once; a failure takes about as long as an answer.
+            (reply.failed if "failed" in retry.on else 0.0, reply.time),
+            (reply.rejected if "rejected" in retry.on else 0.0, NOTHING),
+        ]
+    )
+    onward = again * (1 - retry.give_up)
+    ways: list[tuple[float, Time]] = []
+    before: list[Time] = []
+    attempts = given_up = 0.0
+    chance = 1.0  # of making this attempt
+    for attempt in range(retry.attempts or _ENDLESS):
+        attempts += chance
+        ways.append((chance * reply.completed, times.added([*before, reply.time])))
+        last = attempt + 1 == (retry.attempts or _ENDLESS)
+        given_up += chance * again * (1.0 if last else retry.give_up)
+        chance *= onward
+        if chance < _NEGLIGIBLE:
+            break
+        before = [*before, failure, _pause(retry, attempt)]
+    final = {
+        name: share * attempts if name not in retry.on else share / again * given_up
+        for name, share in reply.shares().items()
+    }
+    completed = any(weight > 0 for weight, _ in ways)
+    doubts = reply.doubts | ({"fixed point of retries"} if reply.queues else frozenset())
+    return Reply(
+        times.mixed(ways) if completed else reply.time,
+        **final,
+        doubts=doubts,
+        attempts=attempts,
+        queues=reply.queues,
+    )
+
+
+_ENDLESS = 10_000
+_NEGLIGIBLE = 1e-10
+
+
+def _pause(retry: Retry, attempt: int) -> Time:
+    """Return the back-off after attempt number `attempt`, from 0."""
+    if isinstance(retry.backoff, Distribution):
+        return times.drawn(retry.backoff)
+    if isinstance(retry.backoff, tuple):
+        longest = retry.backoff[min(attempt, len(retry.backoff) - 1)]
+        jitter = retry.jitter or "none"
+    else:
+        longest = min(retry.backoff * retry.factor**attempt, retry.cap)
+        jitter = retry.jitter or "full"
+    if longest <= 0:
+        return NOTHING
+    low = {"full": 0.0, "equal": longest / 2}.get(jitter)
+    return times.drawn(Constant(longest) if low is None else Uniform(low, longest))
+
+
+def _truncated(time: Time, limit: float, within: float) -> Time:
+    """Return the law of those times that are at most `limit`."""
+    if within >= 1.0:
+        return time
+    if within <= 0.0:
+        return times.drawn(Constant(limit))
+    if not time.exact:
+        _, mean = time.within(limit)
+        return times.fitted(mean, time.variance * (mean / time.mean) ** 2)
+    _, mean = time.within(limit)
+    grid, _ = time.cumulated
+    masses = time.on(grid)[: int(limit / grid.step) + 1]
+    at_square = (np.arange(len(masses)) * grid.step) ** 2
+    square = float(np.dot(at_square, masses) / masses.sum())
+
+    def law(at: Grid) -> np.ndarray:
+        kept = time.on(at).copy()
+        position = limit / at.step + 0.5
+        last = math.floor(position)
+        if last < at.points:
+            kept[last] *= position - last
+            kept[last + 1 :] = 0.0
+        scaled: np.ndarray = kept / kept.sum()
+        return scaled
+
+    return Time(mean, max(square - mean * mean, 0.0), law, time.exact)
+
+
+def in_turn(replies: list[Reply]) -> Reply:
+    """Return what several replies one after another come to; the first that fails ends it."""
+    ok = 1.0
+    lost = {"rejected": 0.0, "timed_out": 0.0, "failed": 0.0}
+    for reply in replies:
+        for name, share in reply.shares().items():
+            lost[name] += ok * share
+        ok *= reply.completed
+    return Reply(
+        times.added([reply.time for reply in replies]),
+        **lost,
+        doubts=frozenset[str]().union(*(reply.doubts for reply in replies)),
+        queues=sum(reply.queues for reply in replies),
+    )
+
+
+def one_of(weighted: list[tuple[float, Reply]]) -> Reply:
+    """Return what one of several replies comes to, each with its weight."""
+    if len(weighted) == 1:
+        return weighted[0][1]
+    total = math.fsum(weight for weight, _ in weighted) or 1.0
+    good = [(weight * reply.completed, reply.time) for weight, reply in weighted]
+    lost = {
+        name: math.fsum(weight * reply.shares()[name] for weight, reply in weighted) / total
+        for name in ("rejected", "timed_out", "failed")
+    }
+    return Reply(
+        times.mixed(good) if any(weight > 0 for weight, _ in good) else NOTHING,
+        **lost,
+        doubts=frozenset[str]().union(*(reply.doubts for weight, reply in weighted if weight > 0)),
+        queues=max(reply.queues for _, reply in weighted),
+    )
+
+
+def repeated(weighted: list[tuple[float, Reply]]) -> Reply:
+    """Return what replies come to of which each is awaited a random number of times.
+
+    Parameters
+    ----------
+    weighted : list of (float, Reply)
+        Mean number of visits, and what one of them takes.
+    """
+    mean = math.fsum(visits * reply.time.mean for visits, reply in weighted)
+    spread = math.fsum(
+        visits * reply.time.variance + visits * max(visits - 1, 0.0) * reply.time.mean**2
+        for visits, reply in weighted
+    )
+    lost = {
+        name: min(math.fsum(visits * reply.shares()[name] for visits, reply in weighted), 1.0)
+        for name in ("rejected", "timed_out", "failed")
+    }
+    doubts = frozenset[str]().union(*(reply.doubts for _, reply in weighted))
+    if any(lost.values()):
+        doubts |= {"losses add up"}
+    return Reply(times.fitted(mean, spread), **lost, doubts=doubts, queues=2)

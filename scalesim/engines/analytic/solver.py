@@ -1,0 +1,279 @@
+"""From facilities to answers under open traffic: rates inward, waits outward, until they agree.
+
+Callees are solved before callers, since a caller holds its slot while it waits for them. Where
+answers change the rates (requests turned away, time-outs, retries) both are repeated until
+nothing changes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scalesim.engines.analytic import times
+from scalesim.engines.analytic.flows import Flows, flows_of, ordered
+from scalesim.engines.analytic.lowering import lowered
+from scalesim.engines.analytic.model import (
+    ROOT,
+    Ask,
+    Either,
+    Facility,
+    Fork,
+    Part,
+    Pause,
+    Place,
+    Send,
+    Use,
+    parts_within,
+)
+from scalesim.engines.analytic.nodes import Node, NodeAnswer
+from scalesim.engines.analytic.replies import Reply, one_of
+from scalesim.engines.analytic.stations import Unstable
+from scalesim.engines.analytic.times import NOTHING, Time
+from scalesim.topology import Topology
+from scalesim.traffic import AnyTraffic, Traffic
+
+__all__ = ["Solution", "Solver"]
+
+_ROUNDS = 200
+_CLOSE = 1e-9
+
+
+@dataclass(eq=False)
+class Solution:
+    """Everything that was found at one rate.
+
+    Parameters
+    ----------
+    rate : float [1/s]
+        Of new requests.
+    nodes : dict of component to list of NodeAnswer
+        One for each group of nodes that are equal.
+    replies : dict of Place to Reply
+    unstable : str
+        The first station whose line grows without end; empty: there is none.
+    """
+
+    rate: float
+    flows: Flows
+    nodes: dict[str, list[NodeAnswer]] = field(default_factory=dict)
+    replies: dict[Place, Reply] = field(default_factory=dict)
+    unstable: str = ""
+    deferred: dict[str, str] = field(default_factory=dict)
+    """Components that would be unstable on their own, to be solved inside their callers."""
+    facilities: dict[str, Facility] = field(default_factory=dict)
+    _bare: dict[Place, Time] = field(default_factory=dict)
+
+    def bare(self, place: Place) -> Time:
+        """Return the time at a place, calls included, if nobody ever waited."""
+        if place not in self._bare:
+            program = self.facilities[place[0]].programs[place[1]]
+            parts = (*program.before, *program.inside, *program.after)
+            self._bare[place] = times.added([self.bare_part(part) for part in parts])
+        return self._bare[place]
+
+    def bare_part(self, part: Part) -> Time:
+        """Return the time of one part if nobody ever waited."""
+        if isinstance(part, (Use, Pause)):
+            return times.drawn(part.law)
+        if isinstance(part, Ask):
+            time = self.bare(part.to)
+            miss = self.flows.miss[part.missed] if part.missed else 1.0
+            return times.mixed([(miss, time), (1 - miss, NOTHING)]) if miss < 1 else time
+        if isinstance(part, Either):
+            return times.mixed([(ask.probability, self.bare_part(ask)) for ask in part.asks])
+        if isinstance(part, Fork):
+            branches = [times.added([self.bare_part(p) for p in b]) for b in part.branches]
+            return max(branches, key=lambda time: time.mean)
+        return NOTHING
+
+
+class Solver:
+    """One topology under one kind of traffic, at whatever rate."""
+
+    def __init__(self, topology: Topology, traffic: AnyTraffic) -> None:
+        self.topology, self.traffic = topology, traffic
+        even = isinstance(traffic, Traffic) and traffic.arrivals == "constant"
+        self.phases = math.inf if even else 1.0
+        """Erlang phases of the times between new requests."""
+        self.facilities = lowered(topology, traffic)
+        self.order = ordered(self.facilities)
+        self.components = self._callees_first()
+        self.exclusive = self._exclusive()
+        names = topology.entry_endpoints
+        mix = traffic.mix if traffic.mix is not None else dict.fromkeys(names, 1.0)
+        total = math.fsum(mix[name] for name in names)
+        self.shares = {name: mix[name] / total for name in names}
+        self.fronts = self._fronts()
+
+    def _callees_first(self) -> list[str]:
+        last: dict[str, int] = {}
+        for index, (name, _) in enumerate(self.order):
+            last[name] = index
+        return sorted(last, key=lambda name: -last[name])
+
+    def _exclusive(self) -> dict[str, str]:
+        """Return who alone calls a component of one node, while holding a slot of one node."""
+        callers: dict[str, set[tuple[str, str]]] = {}
+        for name, facility in self.facilities.items():
+            for program in facility.programs.values():
+                for where, parts in (
+                    ("before", program.before),
+                    ("inside", program.inside),
+                    ("after", program.after),
+                ):
+                    for part in parts:
+                        callers_of(part, where, name, facility, callers)
+        found = {}
+        for callee, who in callers.items():
+            facility = self.facilities[callee]
+            simple = facility.nodes == 1 and len(facility.pools) == 1
+            simple = simple and all(
+                not program.before and not program.after and size.limit is None
+                for program in facility.programs.values()
+                for size in facility.pools.values()
+            )
+            ((caller, where),) = who if len(who) == 1 else (("", ""),)
+            if simple and where == "inside" and self.facilities[caller].nodes == 1:
+                found[callee] = caller
+        return found
+
+    def _fronts(self) -> set[str]:
+        """Return the components that new requests reach first, balancers and what is behind."""
+        found: set[str] = set()
+        todo = [ROOT]
+        while todo:
+            name = todo.pop()
+            for program in self.facilities[name].programs.values():
+                for part in parts_within(program.before):
+                    if isinstance(part, Ask) and part.retry is None and not part.missed:
+                        found.add(part.to[0])
+                        if self.facilities[part.to[0]].type_name == "load_balancer":
+                            todo.append(part.to[0])
+        return found
+
+    def flows(self, rate: float, reached: Mapping[Ask | Send, float],
+              plain: Mapping[Place, bool]) -> Flows:  # fmt: skip
+        """Return the flows at `rate`, given what is known of the answers."""
+        return flows_of(
+            self.topology, self.traffic, self.facilities, self.order, rate, self.shares,
+            reached, plain, self.phases == 1,
+        )  # fmt: skip
+
+    def demand(self, facility: Facility, answer: NodeAnswer, resource: str) -> tuple[float, float]:
+        """Return (uses a second, seconds of work a second) of a resource of one node."""
+        uses = work = 0.0
+        for endpoint, program in facility.programs.items():
+            pool = answer.pools.get(program.pool)
+            admitted = 1.0 if pool is None else 1 - pool.rejected
+            for share, parts in ((1.0, program.before), (admitted, program.inside),
+                                 (admitted, program.after)):  # fmt: skip
+                for part in parts_within(parts):
+                    if isinstance(part, Use) and part.resource == resource:
+                        rate = answer.rates[endpoint] * share
+                        uses += rate
+                        work += rate * part.law.mean
+        return uses, work
+
+    def solve(self, rate: float) -> Solution:
+        """Return the solution at `rate` new requests a second."""
+        replies: dict[Place, Reply] = {}
+        reached: dict[Ask | Send, float] = {}
+        plain: dict[Place, bool] = {}
+        before = np.zeros(0)
+        for _ in range(_ROUNDS):
+            solution = Solution(
+                rate, self.flows(rate, reached, plain), replies=dict(replies),
+                facilities=self.facilities,
+            )  # fmt: skip
+            old = dict(reached)
+            self._walk(solution, reached, plain)
+            if solution.unstable:
+                break
+            values = [solution.flows.rate[place] for place in self.order]
+            values += [reply.time.mean for reply in solution.replies.values()]
+            now = np.asarray(values)
+            replies = solution.replies
+            if len(now) == len(before) and np.allclose(now, before, rtol=_CLOSE, atol=0):
+                break
+            before = now
+            for part, value in reached.items():
+                if part in old and abs(value - old[part]) > 1e-12:
+                    reached[part] = (value + old[part]) / 2
+        return solution
+
+    def _walk(
+        self, solution: Solution, reached: dict[Ask | Send, float], plain: dict[Place, bool]
+    ) -> None:
+        """Solve every facility, callees first, and put what it answers into `solution`."""
+        for name in self.components:
+            facility = self.facilities[name]
+            groups = self._groups(facility, solution.flows)
+            answers = []
+            for members in groups:
+                node = Node(self, facility, solution, members)
+                try:
+                    answers.append(node.solve())
+                except Unstable as error:
+                    if name in self.exclusive:
+                        solution.deferred[name] = f"{name}.{error.name}"
+                        break
+                    station = error.name
+                    solution.unstable = solution.deferred.get(station, f"{name}.{station}")
+                    return
+            if name in solution.deferred:
+                for endpoint in facility.programs:
+                    solution.replies[name, endpoint] = Reply(solution.bare((name, endpoint)))
+                continue
+            solution.nodes[name] = answers
+            for endpoint in facility.programs:
+                place = (name, endpoint)
+                weights = [
+                    answer.rates.get(endpoint, 0.0) * len(answer.members) for answer in answers
+                ]
+                if not sum(weights):
+                    weights = [float(len(answer.members)) for answer in answers]
+                solution.replies[place] = one_of(
+                    [(w, a.replies[endpoint]) for w, a in zip(weights, answers, strict=True)]
+                )
+                plain[place] = all(answer.plain.get(endpoint, False) for answer in answers)
+            for answer in answers:
+                share = len(answer.members) / facility.nodes
+                for part, value in answer.reached.items():
+                    known = reached.get(part, 0.0) if answer is not answers[0] else 0.0
+                    reached[part] = known + share * value
+
+    def _groups(self, facility: Facility, flows: Flows) -> list[list[int]]:
+        """Return the nodes, equal ones together."""
+        rates = np.array(
+            [flows.rates_at(facility.component, e, facility.nodes) for e in facility.programs]
+        )
+        groups: dict[tuple[float, ...], list[int]] = {}
+        for node in range(facility.nodes):
+            key = tuple(float(f"{value:.9g}") for value in rates[:, node])
+            groups.setdefault(key, []).append(node)
+        return list(groups.values())
+
+
+def callers_of(
+    part: object,
+    where: str,
+    name: str,
+    facility: Facility,
+    callers: dict[str, set[tuple[str, str]]],
+) -> None:
+    """Note who calls; a call with conditions counts as one from elsewhere."""
+    for inner in parts_within((part,)):  # type: ignore[arg-type]
+        if isinstance(inner, (Ask, Send)):
+            bare = (
+                inner is part
+                and isinstance(inner, Ask)
+                and inner.timeout is None
+                and inner.retry is None
+                and not inner.missed
+            )
+            who = (name, where) if bare and facility.pools else (name, "otherwise")
+            callers.setdefault(inner.to[0], set()).add(who)

@@ -1,0 +1,179 @@
+"""A station on its own, and the words in which stations and pools are asked and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scalesim.engines.analytic.occupancy import Occupancy, birth_death
+from scalesim.engines.analytic.times import Time
+
+__all__ = [
+    "MOST_SLOTS",
+    "NO_DOUBT",
+    "Arrivals",
+    "Load",
+    "PoolAnswer",
+    "Station",
+    "StationAnswer",
+    "Unstable",
+    "open_station",
+]
+
+MOST_SLOTS = 1500
+"""Larger pools are treated as one of this many slots inside their network."""
+NO_DOUBT: frozenset[str] = frozenset()
+
+
+class Unstable(Exception):
+    """Arrivals at a station are at least as fast as departures can get."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """How requests come to one node.
+
+    Parameters
+    ----------
+    phases : float
+        Interarrival times are Erlang of so many phases: 1 is Poisson, inf constant.
+    doubts : frozenset of str
+        Names of approximations on which this rests; none: it is so, exactly.
+    """
+
+    phases: float = 1.0
+    doubts: frozenset[str] = NO_DOUBT
+
+    @property
+    def scv(self) -> float:
+        """Squared coefficient of variation of the interarrival times."""
+        return 1 / self.phases
+
+
+@dataclass(frozen=True, eq=False)
+class Station:
+    """A place inside a pool (or on its own) where requests queue or share.
+
+    Parameters
+    ----------
+    name : str
+    slots : int
+    shared : bool
+        Processor sharing, so that only the mean demand matters.
+    speed : function of int
+        Completions a second with 1 .. count present, at the mean demand.
+    demand : float [s]
+        Mean of one visit.
+    scv : float
+        Of the demand.
+    plain : bool
+        Whether the station keeps the product form: shared, or exponential and alike for all.
+    settles : int
+        With so many present (or more) the speed no longer changes.
+    """
+
+    name: str
+    slots: int
+    shared: bool
+    speed: Callable[[int], np.ndarray]
+    demand: float
+    scv: float
+    plain: bool
+    settles: int
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """Requests of one endpoint at one pool.
+
+    Parameters
+    ----------
+    endpoint : str
+    rate : float [1/s]
+    delay : Time
+        What is spent inside without queueing at the pool's own stations.
+    work : dict of station name to (visits, mean demand [s])
+    exponential : float
+        Mean of the one exponential law that is all that happens inside; 0: more happens.
+    doubts : frozenset of str
+        Of the delay.
+    calls : bool
+        Whether the delay holds others' waits, so that holds that overlap depend on each other.
+    """
+
+    endpoint: str
+    rate: float
+    delay: Time
+    work: dict[str, tuple[float, float]]
+    exponential: float = 0.0
+    doubts: frozenset[str] = NO_DOUBT
+    calls: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class StationAnswer:
+    """What a station does: the number there, the response of one mean visit, completions."""
+
+    occupancy: Occupancy
+    response: float
+    rate: float
+    doubts: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolAnswer:
+    """What a pool does.
+
+    Parameters
+    ----------
+    wait : Time
+    holds : dict of endpoint to Time
+    rejected : float [ratio]
+        Share of arrivals that found the waiting line full.
+    busy, depth : float
+        Mean slots held and mean number waiting.
+    wait_probability : float
+    stations : dict of name to StationAnswer
+    wait_doubts, hold_doubts : frozenset of str
+    theorem : str
+        What the wait follows from.
+    plain : bool
+        Whether a Poisson stream leaves as one.
+    """
+
+    wait: Time
+    holds: dict[str, Time]
+    rejected: float
+    busy: float
+    depth: float
+    wait_probability: float
+    stations: dict[str, StationAnswer] = field(default_factory=dict)
+    wait_doubts: frozenset[str] = NO_DOUBT
+    hold_doubts: frozenset[str] = NO_DOUBT
+    theorem: str = ""
+    plain: bool = False
+
+
+def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAnswer | None:
+    """Return a station's answer on its own under Poisson arrivals; None if it is unstable."""
+    try:
+        chain = birth_death(rate, station.speed(station.settles), None)
+    except ValueError:
+        return None
+    doubts = arrivals.doubts
+    response = chain.mean / rate
+    if not station.plain:
+        wait = chain.excess(station.slots) / rate
+        scaled = wait * (arrivals.scv + station.scv) / 2
+        response += scaled - wait
+        if station.slots > 1 or arrivals.phases != 1:
+            doubts |= {"Allen-Cunneen"}
+    elif arrivals.phases != 1:
+        doubts |= {"arrivals as if Poisson"}
+    return StationAnswer(chain, response, rate, doubts)
