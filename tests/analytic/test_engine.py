@@ -9,8 +9,9 @@ import pytest
 
 import scalesim as ss
 from scalesim.components import Workflow
-from scalesim.distributions import HyperExponential
+from scalesim.distributions import HyperExponential, Recorded
 from scalesim.engines.analytic import solve
+from scalesim.traffic.processes import Batches, Renewal
 
 EXP = ss.Exponential
 S = 0.01
@@ -283,3 +284,31 @@ def test_unknown_names_get_a_hint() -> None:
         results.metric("utilization", "sever")
     with pytest.raises(ss.InvalidInput, match="workers"):
         results.metric("utilization", "server", "worker")
+
+
+def test_a_distribution_whose_draws_are_not_independent_is_refused() -> None:
+    with pytest.raises(ss.ScalesimError, match="recorded"):
+        solve(one(Recorded((0.01, 0.02))), ss.Traffic(1.0))
+
+
+# Arrivals that are not Poisson ---------------------------------------------------------------
+
+
+def test_renewal_arrivals() -> None:
+    gap = HyperExponential(
+        probabilities=(0.887298334621, 0.112701665379), means=(0.00805011895566, 0.0633784524729)
+    )
+    results = solve(one(EXP(S)), ss.Traffic(70.0, arrivals=Renewal(gap)))
+    exact(results, "wait_time_mean_s", 0.0557305163373, "server", rel=1e-4)
+    results = solve(one(EXP(S)), ss.Traffic(90.0, arrivals="constant"))
+    exact(results, "wait_time_mean_s", 0.0417865942215, "server")
+
+
+@pytest.mark.parametrize(
+    ("size", "law", "rate", "wait"), [(5, "fixed", 75.0, 0.11), (4, "geometric", 80.0, 0.19)]
+)
+def test_batches(size, law, rate, wait) -> None:
+    results = solve(one(EXP(S)), ss.Traffic(rate, arrivals=Batches(size, law=law)))
+    exact(results, "wait_time_mean_s", wait, "server")
+    with pytest.raises(ss.ScalesimError, match="batches"):
+        solve(one(EXP(S), workers=2, cores=2), ss.Traffic(rate, arrivals=Batches(size, law=law)))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalesim.distributions import Exponential
+from scalesim.engines.analytic import times
 from scalesim.engines.analytic.balancing import mean_field, pooled_and_mean_field, shortest_of
 from scalesim.engines.analytic.flows import Flows, Stream
 from scalesim.engines.analytic.model import Facility
@@ -20,8 +22,9 @@ from scalesim.policies.load_balancing import (
     Random,
     RoundRobin,
 )
+from scalesim.traffic.processes import Arrivals as Spacing, Batches, Even, Renewal
 
-__all__ = ["Balanced", "arrivals_at", "keeps_poisson"]
+__all__ = ["Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
 
 _AS_POISSON = frozenset({"arrivals as if Poisson"})
 _DEEP = 400
@@ -97,13 +100,29 @@ class Balanced:
         return Occupancy(mixture / mixture.sum())
 
 
-def arrivals_at(phases: float, front: bool, facility: Facility, flows: Flows) -> Balanced:
+def new_arrivals(spacing: Spacing) -> Arrivals:
+    """Return how new requests come, of those processes that `support` lets through."""
+    if isinstance(spacing, Even):
+        return Arrivals(0.0, lambda x: math.exp(-x))
+    if isinstance(spacing, Renewal):
+        if isinstance(spacing.gap, Exponential):
+            return Arrivals()
+        gap = times.drawn(spacing.gap)
+        return Arrivals(gap.scv, lambda x: gap.laplace(x / gap.mean))
+    if isinstance(spacing, Batches) and spacing.size > 1:
+        # E[X^2]/E[X] is the size if it is fixed, twice the mean less 1 if geometric.
+        beside = spacing.size - 1 if spacing.law == "fixed" else 2 * (spacing.size - 1)
+        return Arrivals(1 + beside, beside=beside)
+    return Arrivals()
+
+
+def arrivals_at(new: Arrivals, front: bool, facility: Facility, flows: Flows) -> Balanced:
     """Return how requests come to a node of `facility`.
 
     Parameters
     ----------
-    phases : float
-        Erlang phases of the times between new requests.
+    new : Arrivals
+        How new requests come.
     front : bool
         Whether those come straight to this facility (through balancers only).
     """
@@ -112,15 +131,11 @@ def arrivals_at(phases: float, front: bool, facility: Facility, flows: Flows) ->
         return Balanced(Arrivals())
     if len(streams) > 1:
         random = all(stream.poisson and keeps_poisson(stream) for stream in streams)
-        return Balanced(Arrivals(1.0, frozenset() if random else _AS_POISSON))
+        return Balanced(Arrivals() if random else Arrivals(doubts=_AS_POISSON))
     (stream,) = streams
     if stream.poisson:
-        before = Arrivals()
-    elif front and phases != 1:
-        before = Arrivals(phases)
-    else:
-        before = Arrivals(1.0, _AS_POISSON)
-    return _through(stream, before)
+        return _through(stream, Arrivals())
+    return _through(stream, new if front and not new.poisson else Arrivals(doubts=_AS_POISSON))
 
 
 def keeps_poisson(stream: Stream) -> bool:
@@ -136,19 +151,15 @@ def _through(stream: Stream, before: Arrivals) -> Balanced:
     equal = bool(np.ptp(choice.shares[choice.shares > 0]) < 1e-9)
     if isinstance(choice.policy, RoundRobin):
         if equal:
-            return Balanced(Arrivals(before.phases * choice.targets, before.doubts))
+            return Balanced(before.every(choice.targets))
         share = float(np.mean(choice.shares[choice.shares > 0]))
-        phases = before.phases / share if math.isfinite(before.phases) else math.inf
-        doubts = before.doubts | {"weighted round robin as if Erlang"}
-        return Balanced(Arrivals(phases, doubts))
+        return Balanced(before.every(1 / share).doubted("weighted round robin as if Erlang"))
     if isinstance(choice.policy, (LeastConnections, PowerOfTwo)) and equal:
         drawn = choice.policy.choices if isinstance(choice.policy, PowerOfTwo) else None
-        doubts = before.doubts | ({"arrivals as if Poisson"} if before.phases != 1 else set())
+        stream_in = before.as_poisson()
         if choice.targets > 3:
-            doubts |= {"mean field"}
-        return Balanced(Arrivals(1.0, doubts), choice.targets, drawn)
-    if before.phases != 1:
-        return Balanced(Arrivals(1.0, before.doubts | _AS_POISSON))
-    known = isinstance(choice.policy, (Random, IpHash))
-    doubts = before.doubts if known else before.doubts | {"balanced as if at random"}
-    return Balanced(Arrivals(1.0, doubts))
+            stream_in = stream_in.doubted("mean field")
+        return Balanced(stream_in, choice.targets, drawn)
+    if isinstance(choice.policy, (Random, IpHash)):
+        return Balanced(before.as_poisson())
+    return Balanced(before.as_poisson().doubted("balanced as if at random"))

@@ -7,11 +7,22 @@ from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solver
 from scalesim.engines.analytic.support import refusals
 from scalesim.engines.analytic.time_varying import solve_profile
-from scalesim.errors import UnsupportedByEngine
+from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, ClosedTraffic, RateProfile, Traffic
 
 __all__ = ["solve"]
+
+
+def require_one_server(solver: Solver) -> None:
+    """Refuse batches that come to more than one server: M^X/G/1 is what is known of them."""
+    first = solver.facilities[solver.topology.entry]
+    alone = first.nodes == 1 and all(size.slots == 1 for size in first.pools.values())
+    if not (alone and first.pools):
+        message = "batches are covered only where one worker of one instance serves them"
+        raise UnsupportedByEngine(
+            [Problem("traffic: arrivals", f'{message}; simulate it instead: engine="compiled"')]
+        )
 
 
 def solve(
@@ -40,4 +51,6 @@ def solve(
     if isinstance(traffic.rate, RateProfile):
         return solve_profile(topology, traffic, traffic.rate, start, end)
     solver = Solver(topology, traffic)
+    if solver.arrivals.beside:
+        require_one_server(solver)
     return AnalyticResults(topology, traffic, solver, solver.solve(traffic.rate))

@@ -102,7 +102,7 @@ class Node:
         """
         name = self.facility.component
         front = name in self.solver.fronts
-        balanced = arrivals_at(self.solver.phases, front, self.facility, self.solution.flows)
+        balanced = arrivals_at(self.solver.arrivals, front, self.facility, self.solution.flows)
         arrivals = balanced.arrivals
         nested = self.solve_resources(arrivals)
         for name in self.facility.pools:
@@ -352,7 +352,7 @@ class Node:
             self.answer.plain[endpoint] = (
                 (pool is None or pool.plain)
                 and not arrivals.doubts
-                and arrivals.phases == 1
+                and arrivals.poisson
                 and all(self.stations[r].plain for r in resources if r in self.stations)
             )
 

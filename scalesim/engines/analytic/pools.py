@@ -21,7 +21,7 @@ from scalesim.engines.analytic.networks import ClosedNetwork
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death, erlang_b, erlang_c, speeds
 from scalesim.engines.analytic.single_station import (
     allen_cunneen,
-    erlang_arrivals,
+    batch_wait,
     gi_m_c,
     m_g_1_wait,
 )
@@ -128,23 +128,27 @@ class Pool:
                 hold_doubts=self.doubts, theorem="infinite server", plain=not self.doubts,
             )  # fmt: skip
         if any(load.calls for load in self.loads):
-            arrivals = Arrivals(arrivals.phases, arrivals.doubts | {"decomposition"})
+            arrivals = arrivals.doubted("decomposition")
         if limit is not None:
             return self._limited(arrivals, holds, offered)
         if offered >= slots:
             raise Unstable(self.name)
         doubts = arrivals.doubts | self.doubts
         service, theorem, plain = self.law, "M/G/1", False
-        if self.exponential:
-            if arrivals.phases == 1:
+        if slots == 1 and arrivals.beside and arrivals.shape is None:
+            mean = m_g_1_wait(self.rate, self.delay, service.scv)
+            mean += batch_wait(arrivals.beside, offered, self.delay)
+            wait, theorem, blocked = times.fitted(mean, mean * mean), "M^X/G/1", math.nan
+        elif self.exponential and not arrivals.beside:
+            shape, rate = arrivals.shape, self.rate
+            if shape is None:
                 blocked = erlang_c(slots, offered)
                 wait = times.waiting(blocked, (slots - offered) / self.delay)
                 theorem, plain = "M/M/c", True
             else:
-                transform = erlang_arrivals(self.rate, arrivals.phases)
-                blocked, decay = gi_m_c(transform, self.delay, slots)
+                blocked, decay = gi_m_c(lambda s: shape(s / rate), self.delay, slots)
                 wait, theorem = times.waiting(blocked, decay), "GI/M/c"
-        elif slots == 1 and arrivals.phases == 1:
+        elif slots == 1 and arrivals.poisson:
             mean = m_g_1_wait(self.rate, self.delay, service.scv)
             wait, blocked = times.one_server(offered, service, mean), offered
         else:
@@ -162,7 +166,7 @@ class Pool:
         slots, limit = self.size
         assert limit is not None
         doubts = arrivals.doubts | self.doubts
-        if arrivals.phases != 1:
+        if not arrivals.poisson:
             doubts |= {"arrivals as if Poisson"}
         if limit == 0:
             lost = erlang_b(slots, offered)
@@ -213,7 +217,7 @@ class Pool:
         doubts = arrivals.doubts | self.doubts
         if not self.exponential:
             doubts |= {"flow-equivalent"}
-        elif arrivals.phases != 1:
+        elif not arrivals.poisson:
             doubts |= {"arrivals as if Poisson"}
         return self.settled(chain, self.rate, doubts, (arrivals.scv + self.law.scv) / 2)
 

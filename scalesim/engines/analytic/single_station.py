@@ -16,6 +16,7 @@ from scalesim.engines.analytic.occupancy import erlang_c, root
 __all__ = [
     "Wait",
     "allen_cunneen",
+    "batch_wait",
     "erlang_arrivals",
     "gi_m_c",
     "m_g_1_wait",
@@ -54,6 +55,26 @@ def m_g_1_wait(rate: float, service: float, scv: float) -> float:
     """
     load = rate * service
     return load * service * (1 + scv) / 2 / (1 - load)
+
+
+def batch_wait(beside: float, load: float, service: float) -> float:
+    """Return what batches add to the mean wait in M/G/1: for others of the batch, and theirs [s].
+
+    Burke, Operations Research 23 (1975).
+
+    Parameters
+    ----------
+    beside : float
+        Mean number of others in the batch of a request: E[X^2]/E[X] - 1.
+    load : float [0 .. 1)
+    service : float [s]
+
+    Examples
+    --------
+    >>> round(m_g_1_wait(75.0, 0.01, 1.0) + batch_wait(4.0, 0.75, 0.01), 12)
+    0.11
+    """
+    return beside * service / 2 / (1 - load)
 
 
 def _levels(rates: Sequence[float], services: Sequence[float]) -> list[float]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scalesim.engines.analytic import times
+from scalesim.engines.analytic.arrivals import new_arrivals
 from scalesim.engines.analytic.flows import Flows, flows_of, ordered
 from scalesim.engines.analytic.lowering import lowered
 from scalesim.engines.analytic.model import (
@@ -35,6 +36,7 @@ from scalesim.engines.analytic.stations import Unstable
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Traffic
+from scalesim.traffic.processes import Poisson
 
 __all__ = ["Solution", "Solver"]
 
@@ -96,9 +98,9 @@ class Solver:
 
     def __init__(self, topology: Topology, traffic: AnyTraffic) -> None:
         self.topology, self.traffic = topology, traffic
-        even = isinstance(traffic, Traffic) and traffic.arrivals == "constant"
-        self.phases = math.inf if even else 1.0
-        """Erlang phases of the times between new requests."""
+        spacing = traffic.arrivals if isinstance(traffic, Traffic) else Poisson()
+        self.arrivals = new_arrivals(spacing)
+        """How new requests are spaced."""
         self.facilities = lowered(topology, traffic)
         self.order = ordered(self.facilities)
         self.components = self._callees_first()
@@ -160,7 +162,7 @@ class Solver:
         """Return the flows at `rate`, given what is known of the answers."""
         return flows_of(
             self.topology, self.traffic, self.facilities, self.order, rate, self.shares,
-            reached, plain, self.phases == 1,
+            reached, plain, self.arrivals.poisson,
         )  # fmt: skip
 
     def demand(self, facility: Facility, answer: NodeAnswer, resource: str) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -41,19 +41,42 @@ class Arrivals:
 
     Parameters
     ----------
-    phases : float
-        Interarrival times are Erlang of so many phases: 1 is Poisson, inf constant.
+    scv : float
+        Squared coefficient of variation of the interarrival times.
+    shape : function, optional
+        Laplace transform of an interarrival time of mean 1; None: arrivals are Poisson.
     doubts : frozenset of str
         Names of approximations on which this rests; none: it is so, exactly.
+    beside : float
+        Mean number of others that come with a request at the same instant.
     """
 
-    phases: float = 1.0
+    scv: float = 1.0
+    shape: Callable[[float], float] | None = None
     doubts: frozenset[str] = NO_DOUBT
+    beside: float = 0.0
 
     @property
-    def scv(self) -> float:
-        """Squared coefficient of variation of the interarrival times."""
-        return 1 / self.phases
+    def poisson(self) -> bool:
+        """Whether they come one by one at random."""
+        return self.shape is None and not self.beside
+
+    def every(self, count: float) -> Arrivals:
+        """Return every `count`-th of them: what round robin sends to one of so many targets."""
+        shape = self.shape or _exponential_shape
+        return replace(self, scv=self.scv / count, shape=lambda x: shape(x / count) ** count)
+
+    def doubted(self, *doubts: str) -> Arrivals:
+        """Return the same, resting on further approximations."""
+        return replace(self, doubts=self.doubts | set(doubts))
+
+    def as_poisson(self) -> Arrivals:
+        """Return Poisson arrivals in place of these, and say so."""
+        return self if self.poisson else Arrivals(doubts=self.doubts | {"arrivals as if Poisson"})
+
+
+def _exponential_shape(x: float) -> float:
+    return 1 / (1 + x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +195,8 @@ def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAn
         wait = chain.excess(station.slots) / rate
         scaled = wait * (arrivals.scv + station.scv) / 2
         response += scaled - wait
-        if station.slots > 1 or arrivals.phases != 1:
+        if station.slots > 1 or not arrivals.poisson:
             doubts |= {"Allen-Cunneen"}
-    elif arrivals.phases != 1:
+    elif not arrivals.poisson:
         doubts |= {"arrivals as if Poisson"}
     return StationAnswer(chain, response, rate, doubts)

@@ -91,7 +91,11 @@ _COVERED: dict[str, dict[str, Any]] = {
     "ModuloSharding": {},
     "MessageQueue": {**_MACHINE, "handler": ANY, "consumers": ANY, "capacity": ANY,
                      "when_full": ("reject",)},
-    "Traffic": {"rate": ANY, "arrivals": ("poisson", "constant")},
+    "Traffic": {"rate": ANY, "arrivals": ANY},
+    "Poisson": {},
+    "Even": {},
+    "Renewal": {"gap": ANY},
+    "Batches": {"size": ANY, "law": ANY},
     "ClosedTraffic": {"users": ANY, "think_time": ANY},
     "RateProfile": {"rates": ANY, "bucket": ANY, "repeat": ANY},
     "UniformKeys": {"count": ANY},
@@ -101,6 +105,11 @@ _COVERED: dict[str, dict[str, Any]] = {
 _TRAFFIC = dict.fromkeys(
     ("mix", "keys", "clients", "request_bytes", "response_bytes", "timeout", "retry")
 )
+_INDEPENDENT = (
+    "Constant", "Exponential", "Uniform", "LogNormal", "Erlang", "HyperExponential", "Pareto",
+    "Weibull", "Empirical", "Shifted", "Mixture",
+)  # fmt: skip
+"""Distributions of which each draw is independent of all others."""
 _ADVICE = 'simulate it instead: engine="compiled"'
 
 
@@ -112,9 +121,13 @@ def refusals(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
 
 
 def _uncovered(description: Description, subject: str) -> Iterator[Problem]:
-    if isinstance(description, Distribution):
-        return  # its exact moments are all that is needed
     name = type(description).__name__
+    if isinstance(description, Distribution) and name in _INDEPENDENT:
+        for part in getattr(description, "parts", ()):
+            yield from _uncovered(part, subject)
+        if hasattr(description, "rest"):
+            yield from _uncovered(description.rest, subject)
+        return  # its moments are all that is needed
     covered = _COVERED.get(name)
     if covered is None:
         what = description.type_name or name

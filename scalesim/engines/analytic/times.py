@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scalesim import distributions as laws
 from scalesim.distributions import Distribution
+from scalesim.engines.analytic.survival import survival_of
 
 __all__ = ["NOTHING", "Grid", "Time", "added", "drawn", "fitted", "mixed", "one_server", "ranked",
            "waiting"]  # fmt: skip
@@ -74,6 +74,12 @@ class Time:
         step = max(self.mean / _STEPS_PER_MEAN, (self.mean + 24 * spread) / _POINTS)
         grid = Grid(step)
         return grid, np.cumsum(self.on(grid))
+
+    def laplace(self, s: float) -> float:
+        """Return the mean of ``exp(-s time)``."""
+        grid, _ = self.cumulated
+        masses = self.on(grid)
+        return float(np.dot(masses, np.exp(-s * grid.step * np.arange(grid.points))))
 
     def quantile(self, p: float) -> float:
         """Return the smallest time that is not exceeded with probability `p` [s]."""
@@ -144,40 +150,9 @@ def fitted(mean: float, variance: float) -> Time:
 def drawn(law: Distribution) -> Time:
     """Return the time that a distribution describes."""
     mean, scv = law.mean, law.scv
-    survival = _survival(law)
+    survival = survival_of(law)
     known = None if survival is None else lambda grid: grid.masses(survival)
     return Time(mean, scv * mean * mean if mean else 0.0, known, survival is not None)
-
-
-def _survival(law: Distribution) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Return P(more than t), vectorized; None for a law this module has not met."""
-    from scipy import special
-
-    if isinstance(law, laws.Constant):
-        return lambda t: np.where(t < law.value, 1.0, 0.0)
-    if isinstance(law, laws.Exponential):
-        return lambda t: np.exp(-t / law.mean)
-    if isinstance(law, laws.Uniform):
-        return lambda t: np.clip((law.high - t) / (law.high - law.low), 0.0, 1.0)
-    if isinstance(law, laws.LogNormal):
-        width = math.sqrt(math.log1p(law.cv**2))
-        middle = math.log(law.mean) - width * width / 2
-        return lambda t: special.ndtr((middle - np.log(t)) / width)
-    if isinstance(law, laws.Erlang):
-        return lambda t: special.gammaincc(law.phases, t * law.phases / law.mean)
-    if isinstance(law, laws.HyperExponential):
-        pairs = list(zip(law.probabilities, law.means, strict=True))
-        return lambda t: np.sum([p * np.exp(-t / m) for p, m in pairs], axis=0)
-    if isinstance(law, laws.Pareto):
-        return lambda t: np.minimum(law.scale / t, 1.0) ** law.shape
-    if isinstance(law, laws.Weibull):
-        scale = law.mean / math.gamma(1 + 1 / law.shape)
-        return lambda t: np.exp(-((t / scale) ** law.shape))
-    if isinstance(law, laws.Empirical):
-        values = np.asarray(law.quantiles)
-        steps = np.linspace(0, 1, len(values))
-        return lambda t: 1 - np.interp(t, values, steps, 0.0, 1.0)
-    return None
 
 
 def added(times: Sequence[Time]) -> Time:
