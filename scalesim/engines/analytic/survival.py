@@ -1,4 +1,4 @@
-"""The laws of distributions: P(more than t), vectorized. (A distribution itself knows moments.)"""
+"""The laws of distributions: P(more than t), vectorized. A distribution itself knows moments."""
 
 from __future__ import annotations
 
