@@ -41,6 +41,8 @@ __all__ = [
     "ENTER",
     "FAIL",
     "FAILED",
+    "FETCH",
+    "FETCHED",
     "FILL",
     "FORK",
     "JOIN",
@@ -148,13 +150,13 @@ OPERATIONS = (
     Operation("UNRESERVE", "a: station, b: amount", "Give b units back.", records="one served"),
     Operation(
         "CALL",
-        "a: program, b: instance, tag",
+        "a: program, b: instance or -1 for the caller's, tag",
         "Run a program as a subroutine of this strand, at instance b, with the child key of tag. "
         "What the caller holds it goes on holding.",
     ),
     Operation(
         "TAIL",
-        "a: program, b: instance, tag",
+        "a: program, b: as CALL, tag",
         "CALL as the last thing of a program: the callee returns to the caller's caller.",
     ),
     Operation(
@@ -187,17 +189,19 @@ OPERATIONS = (
     Operation(
         "LOOKUP",
         "a: cache, b: program counter on a miss",
-        "A key that is present and not expired is a hit: touch it and go on; else jump to b.",
+        "A key that is present and not expired in cache a + instance is a hit: touch it and go "
+        "on; else jump to b.",
         records="hit or miss",
     ),
     Operation(
         "FILL",
         "a: cache",
-        "Insert or renew the key; if the cache is full the eviction policy names a victim.",
+        "Insert or renew the key in cache a + instance; if it is full the eviction policy names a "
+        "victim.",
         records="eviction",
         draws="as the policy says",
     ),
-    Operation("DROP", "a: cache", "Remove the key if present."),
+    Operation("DROP", "a: cache", "Remove the key from cache a + instance, if present."),
     Operation(
         "CHANCE",
         "a: cache, b: program counter on a miss, x: probability",
@@ -207,7 +211,7 @@ OPERATIONS = (
     ),
     Operation(
         "ATTEMPT",
-        "a: program, b: instance, x: time-out, tag",
+        "a: program, b: as CALL, x: time-out, tag",
         "Spawn a strand that runs the program and wait for it, x seconds at most. After the "
         "time-out go on with `timed_out`; the abandoned strand runs to its end.",
         events="timer, if x is finite",
@@ -292,6 +296,18 @@ OPERATIONS = (
         records="arrival, served; wait time = sum of the pauses",
         draws="one demand",
     ),
+    Operation(
+        "FETCH",
+        "a: cache, b: program counter when another's fetch has ended",
+        "If a strand is fetching the key for cache a + instance, wait until it has, then go on at "
+        "b or fail with the status that it had; else go on, as the one that fetches.",
+        records="coalesced, if it waits",
+    ),
+    Operation(
+        "FETCHED",
+        "a: cache",
+        "Let all who wait for this fetch go on, in the order they came, with this strand's status.",
+    ),
 )
 
 (
@@ -329,4 +345,6 @@ OPERATIONS = (
     LEAVE,
     ACQUIRE_WITHIN,
     PREEMPT,
+    FETCH,
+    FETCHED,
 ) = range(len(OPERATIONS))

@@ -51,7 +51,9 @@ STATION_SERIES = np.dtype(
 FLOW_SERIES = np.dtype([("count", "i8"), ("latency", "f8"), ("squared", "f8"), ("longest", "f8")])
 """Per bucket, endpoint and outcome: requests that ended, sums of latency and of its square."""
 
-CACHE_SERIES = np.dtype([("hits", "i8"), ("misses", "i8"), ("evictions", "i8")])
+CACHE_SERIES = np.dtype(
+    [("hits", "i8"), ("misses", "i8"), ("evictions", "i8"), ("coalesced", "i8")]
+)
 TALLY_SERIES = np.dtype([("count", "i8"), ("total", "f8"), ("longest", "f8")])
 
 HISTOGRAM = np.dtype([("bucket", "i4"), ("row", "i4"), ("place", "i4"), ("count", "i8")])
@@ -79,12 +81,15 @@ class RunSpec:
         How many buckets precede the measured window.
     request_limit : int
         Keep times of the first so many requests (0: none).
+    key_limit : int
+        Count by key for the keys of the first so many numbers (0: none).
     """
 
     seed: int
     boundaries: np.ndarray
     warmup_buckets: int
     request_limit: int = 0
+    key_limit: int = 0
 
     @property
     def duration(self) -> float:
@@ -113,6 +118,8 @@ class Recording:
     tally_cells : HISTOGRAM array [cells]
         Row: tally.
     cache : CACHE_SERIES array [B, C]
+    by_key : int64 array [B, C, keys, 2]
+        Lookups of the first keys, and how many of them were hits.
     routed : int64 array [B, T]
     counter : int64 array [B, K]
     tally : TALLY_SERIES array [B, L]
@@ -139,6 +146,7 @@ class Recording:
     wait_cells: np.ndarray
     tally_cells: np.ndarray
     cache: np.ndarray
+    by_key: np.ndarray
     routed: np.ndarray
     counter: np.ndarray
     tally: np.ndarray
@@ -234,6 +242,7 @@ def empty_arrays(plan: Plan, spec: RunSpec) -> dict[str, np.ndarray]:
         "flow": np.zeros((b, e, o), FLOW_SERIES),
         "arrived": np.zeros((b, e), np.int64),
         "cache": np.zeros((b, len(plan.cache)), CACHE_SERIES),
+        "by_key": np.zeros((b, len(plan.cache), spec.key_limit, 2), np.int64),
         "routed": np.zeros((b, t), np.int64),
         "counter": np.zeros((b, len(plan.counter_names)), np.int64),
         "tally": np.zeros((b, len(plan.tally_names)), TALLY_SERIES),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -82,6 +82,7 @@ def simulate(
     seed: int = 1,
     engine: str = "compiled",
     record_requests: int = 0,
+    record_keys: int = 0,
     progress: bool | None = None,
 ) -> Results | AnalyticResults:
     """Simulate `topology` under `traffic` and return what happened.
@@ -105,6 +106,8 @@ def simulate(
         cover; of the other arguments it reads `duration` and `warmup`, for rates that change.
     record_requests : int [>= 0]
         Keep times and outcome of each trial's first so many requests.
+    record_keys : int [>= 0]
+        Count what caches do by key, for the so many most popular keys; see `Results.keys_table`.
     progress : bool, optional
         Show a progress bar; by default for long runs in a terminal or notebook. Ctrl-C stops the
         run, and what was computed is returned, marked partial.
@@ -131,7 +134,8 @@ def simulate(
     100
     """
     warmup = duration / 10 if warmup is None and isinstance(duration, (int, float)) else warmup
-    _check_arguments(topology, traffic, duration, warmup, trials, seed, engine, record_requests)
+    counts = {"record_requests": record_requests, "record_keys": record_keys}
+    _check_arguments(topology, traffic, duration, warmup, trials, seed, engine, counts)
     assert warmup is not None
     if engine == "analytic":
         from scalesim.engines.analytic import solve
@@ -148,7 +152,7 @@ def simulate(
         ]
     )
     specs = [
-        RunSpec(trial_seed(seed, trial), boundaries, warm, record_requests)
+        RunSpec(trial_seed(seed, trial), boundaries, warm, record_requests, record_keys)
         for trial in range(trials)
     ]
     recordings = _run_all(runner, plan, specs, progress)
@@ -289,13 +293,13 @@ def _check_arguments(
     trials: object,
     seed: object,
     engine: object,
-    record_requests: object,
+    counts: Mapping[str, object],
 ) -> None:
     problems = list(_argument_problems(topology, traffic, duration, warmup))
     for name, value, low, high in (
         ("trials", trials, 1, 10_000),
         ("seed", seed, 0, 2**63),
-        ("record_requests", record_requests, 0, 10**8),
+        *((name, value, 0, 10**8) for name, value in counts.items()),
     ):
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not low <= value <= high:  # type: ignore[operator]

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scalesim.components import Component, LoadBalancer, MessageQueue, Service
+from scalesim.components import Cache, Component, LoadBalancer, MessageQueue, Service
 from scalesim.components.base import COMPONENTS, Reference
 from scalesim.errors import InvalidModel, Problem, nearest
 from scalesim.fields import params
@@ -159,7 +159,7 @@ def check(components: tuple[Any, ...], entry: Any) -> Iterator[Problem]:
     dangling = list(itertools.islice(_dangling(seen, entry), _MOST_DANGLING))
     yield from dangling
     if sound and not dangling:
-        yield from _cycles(seen) or _unused(seen, entry)
+        yield from _cycles(seen) or _unused(seen, entry) or _homeless(seen, entry)
 
 
 def _named(component: Component, problem: Problem) -> Problem:
@@ -203,6 +203,43 @@ def resolve(parts: Mapping[str, Component], target: str) -> tuple[str, str]:
     """Return (component, endpoint) for a reference that has been checked."""
     name, _, endpoint = target.partition(".")
     return name, endpoint or _endpoints(parts, name)[0]
+
+
+def lives_in_caller(part: Component) -> bool:
+    """Whether each instance of the caller has a `part` of its own."""
+    return isinstance(part, Cache) and part.placement == "in_process"
+
+
+def copies(parts: Mapping[str, Component], name: str) -> int:
+    """Return how many copies of a component there are, in a topology that has been checked."""
+    while lives_in_caller(parts[name]):
+        name = _callers(parts, name)[0]
+    return parts[name].instance_count
+
+
+def _callers(parts: Mapping[str, Component], name: str) -> list[str]:
+    return [
+        caller
+        for caller, part in parts.items()
+        if any(each.target.partition(".")[0] == name for each in _references(part))
+    ]
+
+
+def _homeless(parts: Mapping[str, Component], entry: str) -> Iterator[Problem]:
+    """Yield the parts that should live in the instances of a service and do not."""
+    for name, part in parts.items():
+        if not lives_in_caller(part):
+            continue
+        callers = [parts[each] for each in _callers(parts, name)]
+        fit = all(isinstance(each, Service) or lives_in_caller(each) for each in callers)
+        if name == entry or len(callers) != 1 or not fit:
+            names = [f'{each.type_name} "{each.name}"' for each in callers]
+            names += ["the traffic"] if name == entry else []
+            message = (
+                "an in_process cache lives in one service, which alone calls it; "
+                f"it is called by {' and '.join(names)}"
+            )
+            yield _named(part, Problem("", message, ("placement",)))
 
 
 def _dangling(parts: Mapping[str, Component], entry: Any) -> Iterator[Problem]:

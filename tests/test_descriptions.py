@@ -19,7 +19,7 @@ from scalesim.distributions import Constant, Erlang, HyperExponential, Weibull
 from scalesim.errors import InvalidModel
 from scalesim.fields import Description
 from scalesim.plan import build_plan
-from scalesim.policies.eviction import EVICTION, Fifo, Lru
+from scalesim.policies.eviction import EVICTION, Clock, Fifo, Lru, SampledLru
 from scalesim.policies.load_balancing import BALANCING, LeastConnections, PowerOfTwo, RoundRobin
 from scalesim.policies.sharding import SHARDING, ModuloSharding
 from scalesim.traffic import TRAFFIC, Measured
@@ -381,9 +381,25 @@ INTEGER = "allowed is a whole number from"
             ss.Database("db", connections=1, read=1.0, sharding="modula"),
             'sharding: "modula" is not a sharding policy. Did you mean "modulo"?',
         ),
-        (ss.Cache("c"), "neither of capacity and hit_ratio given"),
         (ss.Cache("c", capacity=5, hit_ratio=0.5), "both of capacity and hit_ratio given"),
         (ss.Cache("c", hit_ratio=0.5, ttl=5.0), "ttl has no effect with a fixed hit_ratio"),
+        (ss.Cache("c", hit_ratio=0.5, time_to_idle=5.0), "time_to_idle has no effect with a fixed"),
+        (ss.Cache("c", hit_ratio=0.5, start="warm"), "start has no effect with a fixed hit_ratio"),
+        (
+            ss.Cache("c", hit_ratio=0.5, coalesce=True, origin="web"),
+            "coalesce has no effect with a fixed hit_ratio",
+        ),
+        (ss.Cache("c", coalesce=True), "coalesce needs an origin"),
+        (ss.Cache("c", ttl=5.0, time_to_idle=5.0), "ttl and time_to_idle are both given"),
+        (ss.Cache("c", time_to_idle=0.0), "time_to_idle: got 0"),
+        (ss.Cache("c", start="hot"), 'start: got "hot". Known: cold, warm'),
+        (ss.Cache("c", placement="local"), "Known: shared, in_process"),
+        (
+            ss.Cache("c", placement="in_process", machine="m7g.large"),
+            "an in_process cache runs on its service's machines",
+        ),
+        (ss.Cache("c", eviction=Clock(reference_bit=2)), "reference_bit: got 2"),
+        (ss.Cache("c", eviction=SampledLru(samples=0)), "samples: got 0"),
         (ss.Cache("c", hit_ratio=1.5), "hit_ratio: got 1.5"),
         (ss.Cache("c", hit_ratio=math.nan), "hit_ratio: got nan"),
         (ss.Cache("c", capacity=0), "capacity: got 0"),
@@ -519,6 +535,30 @@ def test_problems_of_retries(retry, message) -> None:
             "calls go round in a circle: ",
         ),
         ([web(ss.call("web.get"))], "web", "calls go round in a circle: web.get -> web.get"),
+        (
+            [ss.Cache("c", placement="in_process")],
+            "c",
+            'cache "c": placement: an in_process cache lives in one service, which alone calls it; '
+            "it is called by the traffic",
+        ),
+        (
+            [
+                web(ss.call("a.get"), ss.call("b.get")),
+                web(ss.call("b.get"), name="a"),
+                ss.Cache("b", placement="in_process"),
+            ],
+            "web",
+            'called by service "web" and service "a"',
+        ),
+        (
+            [
+                web(ss.call("a.get")),
+                ss.Cache("a", origin="b.get"),
+                ss.Cache("b", placement="in_process"),
+            ],
+            "web",
+            'it is called by cache "a"',
+        ),
         (
             [queue(handler=[ss.publish("q")])],
             "q",

@@ -78,8 +78,8 @@ class Emitter(Protocol):
     ) -> int:
         """Declare a balancer over (component, instance, weight); return its index."""
 
-    def cache(self, component: str, **settings: object) -> int:
-        """Declare a cache; return its index."""
+    def cache(self, component: str, *, count: int = 1, **settings: object) -> int:
+        """Declare `count` equal caches, one an instance; return the first's index."""
 
     def retry(self, waits: Sequence[float], **settings: float) -> int:
         """Declare a retry rule, perhaps with the waits one by one; return its index."""
@@ -121,6 +121,9 @@ class Emitter(Protocol):
 
     def endpoints_of(self, component: str) -> tuple[str, ...]:
         """Return the endpoints that a component offers."""
+
+    def copies_of(self, component: str) -> int:
+        """Return how many copies there are: of what lives in a service, one an instance of it."""
 
     def members_of(self, component: str) -> list[tuple[str, int]]:
         """Return (component, instance) pairs that a balancer may send to."""

@@ -49,7 +49,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     endpoint["request"], endpoint["response"] = request, response
 
     popularity, cumulated, guide = _popularities(topology, traffic)
-    cache, entries, keys = _caches(emit, traffic)
+    cache, counts = _caches(emit, traffic)
     replay = lower_replay(names, traffic)
     plan = Plan(
         code=code,
@@ -72,8 +72,10 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         phase=phase,
         **replay,
         depth=emit.call_depth(code, dispatch),
-        entry_count=entries,
-        key_count=keys,
+        entry_count=counts["entry"],
+        key_count=counts["key"],
+        history_count=counts["history"],
+        fetch_count=counts["fetch"],
         endpoint_names=names,
         station_labels=tuple(emit.labels),
         level_labels=tuple(emit.level_labels),
@@ -213,18 +215,26 @@ def _popularities(
     return rows, np.concatenate(cumulated), np.concatenate(guide).astype(np.int64)
 
 
-def _caches(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, int, int]:
-    """Return the cache table with each cache's place in the entry and key tables."""
+def _caches(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, dict[str, int]]:
+    """Return the cache table with each cache's places in the tables of entries and of keys."""
     cache = emit.table("cache", tables.CACHE)
+    keys = _key_count(traffic)
+    counts = dict.fromkeys(("entry", "key", "history", "fetch"), 0)
+    for row in cache:
+        for name in ("key", "history", "fetch"):
+            if row[f"first_{name}"] >= 0:
+                row[f"first_{name}"] = counts[name]
+                counts[name] += keys
+        if row["first_key"] >= 0:
+            row["capacity"] = min(row["capacity"], keys)
+            row["first"] = counts["entry"]
+            counts["entry"] += int(row["capacity"])
+    return cache, counts
+
+
+def _key_count(traffic: AnyTraffic) -> int:
+    """Return how many keys requests may be about."""
     keys = traffic.keys.count if traffic.keys is not None else 0
     if isinstance(traffic, ReplayTraffic) and traffic.key:
         keys = max(keys, max(traffic.key) + 1)
-    entries = place = 0
-    for c in range(len(cache)):
-        if cache[c]["first_key"] < 0:
-            continue
-        cache[c]["capacity"] = min(cache[c]["capacity"], keys)
-        cache[c]["first"], cache[c]["first_key"] = entries, place
-        entries += int(cache[c]["capacity"])
-        place += keys
-    return cache, entries, place
+    return keys

@@ -18,7 +18,7 @@ from scalesim.kernels.draws import site_hash
 from scalesim.plan import tables
 from scalesim.plan.tables import StationLabel
 from scalesim.policies.load_balancing import BalancingPolicy, balancing_code
-from scalesim.topology import Topology, resolve
+from scalesim.topology import Topology, copies, lives_in_caller, resolve
 
 __all__ = ["PlanEmitter"]
 
@@ -144,25 +144,14 @@ class PlanEmitter:
             self.target_names.append(f"{name.split('.')[0]}[{instance}]")
         return len(self.balancer_names) - 1
 
-    def cache(self, component: str, **settings: Any) -> int:
-        row = (
-            settings["capacity"],
-            settings["eviction"],
-            0,
-            0 if settings["real"] else -1,
-            -1,
-            -1,
-            0,
-            -1,
-            settings["ttl"],
-            site_hash(component, "eviction"),
-            0,
-            0,
-            0,
-        )
-        self.rows["cache"].append(row)
-        self.cache_names.append(component)
-        return len(self.cache_names) - 1
+    def cache(self, component: str, *, count: int = 1, **settings: Any) -> int:
+        names = tables.CACHE.names or ()
+        unset = {"head": -1, "tail": -1, "free": -1, "hand": -1}
+        row = dict.fromkeys(names, 0) | unset | settings
+        row["site"] = site_hash(component, "eviction")
+        self.rows["cache"] += [tuple(row[name] for name in names)] * count
+        self.cache_names += [component] * count
+        return len(self.cache_names) - count
 
     def retry(self, waits: Sequence[float], **settings: float) -> int:
         names = tables.RETRY_RULE.names or ()
@@ -228,10 +217,12 @@ class PlanEmitter:
 
     def call(self, target: str, *, on_fail: str, attempt_timeout: float | None = None) -> None:
         program, tag = self.program_of(target)
+        instance = -1 if lives_in_caller(self.parts[target.partition(".")[0]]) else 0
         if attempt_timeout is None:
-            self.op(ops.CALL, a=program, on_fail=on_fail, tag=tag)
+            self.op(ops.CALL, a=program, b=instance, on_fail=on_fail, tag=tag)
         else:
-            self.op(ops.ATTEMPT, a=program, x=attempt_timeout, on_fail=on_fail, tag=tag)
+            x = attempt_timeout
+            self.op(ops.ATTEMPT, a=program, b=instance, x=x, on_fail=on_fail, tag=tag)
 
     def program_of(self, target: str) -> tuple[str, tuple[str | int, ...]]:
         """Return the program that a call of ``component.endpoint`` runs, and the call's tag."""
@@ -253,6 +244,9 @@ class PlanEmitter:
 
     def endpoints_of(self, component: str) -> tuple[str, ...]:
         return self.topology.endpoints(component)
+
+    def copies_of(self, component: str) -> int:
+        return copies(self.parts, component)
 
     def members_of(self, component: str) -> list[tuple[str, int]]:
         return [(component, instance) for instance in range(self.parts[component].instance_count)]

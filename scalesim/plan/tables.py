@@ -122,8 +122,18 @@ CACHE = np.dtype(
         ("hits", "i8"),
         ("misses", "i8"),
         ("evictions", "i8"),
+        ("coalesced", "i8"),
+        ("renewed", "i8"),
+        ("warm", "i8"),
+        ("setting", "i8"),
+        ("hand", "i8"),
+        ("size", "i8"),
+        ("uses", "i8"),
+        ("first_history", "i8"),
+        ("first_fetch", "i8"),
     ]
 )
+"""``first*``: places in the tables of entries and of keys; -1: the cache needs none."""
 RETRY_RULE = np.dtype(
     [
         ("attempts", "i8"),
@@ -220,6 +230,8 @@ class Plan:
     depth: int
     entry_count: int
     key_count: int
+    history_count: int
+    fetch_count: int
     endpoint_names: tuple[str, ...]
     station_labels: tuple[StationLabel, ...]
     level_labels: tuple[StationLabel, ...]

@@ -138,9 +138,9 @@ def _lines(topology: Topology, name: str, results: Results | None) -> list[str]:
         used, resource = _busiest(results).get(name, (0.0, ""))
         lines.append(f"{resource_words(resource)} {percent(used)}" if resource else "")
         if name in results.plan.cache_names and getattr(part, "hit_ratio", None) is None:
-            row = results.pooled("cache")[results.plan.cache_names.index(name)]
-            lookups = int(row["hits"] + row["misses"])
-            lines.append(f"hits {percent(int(row['hits']) / lookups)}" if lookups else "")
+            row = results.caches[name]
+            lookups = row["hits"] + row["misses"]
+            lines.append(f"hits {percent(row['hits'] / lookups)}" if lookups else "")
     return [each for each in lines if each]
 
 

@@ -62,9 +62,9 @@ def size_words(part: Component) -> str:
     if isinstance(part, MessageQueue):
         return _count(part.consumers, "consumer")
     if isinstance(part, Cache):
-        if part.capacity is not None:
-            return _count(part.capacity, "item")
-        return f"{100 * (part.hit_ratio or 0):.4g} % hits"
+        if part.hit_ratio is not None:
+            return f"{100 * part.hit_ratio:.4g} % hits"
+        return "no bound" if part.capacity is None else _count(part.capacity, "item")
     if isinstance(part, LoadBalancer):
         return part.policy.type_name.replace("_", " ")
     return ""

@@ -1,9 +1,9 @@
 """Cache eviction: which entry goes when a full cache takes a new key.
 
-Entries of one cache are rows ``first .. first + capacity - 1`` of the `entry` table, in a list from
-``head`` (newest) to ``tail`` by ``newer``/``older`` (-1 ends it). A policy has two functions:
-``touched(cache, entry, c, e)`` after a hit on entry e, and ``victim(cache, entry, c, key) ->
-e``. New entries always enter at the head.
+A policy has four functions. ``entered``, ``touched`` and ``left``, each ``(cache, entry, history,
+c, e)``, are called after entry e was stored, after a hit on it, and before it goes;
+``victim(cache, entry, c, key) -> e`` is asked of a full cache, and what it names then leaves.
+`scalesim.policies.eviction_rules` has the functions and says what the tables hold.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scalesim.fields import Description, Family
-from scalesim.kernels.draws import u01
+from scalesim.fields import Description, Family, Flag, Integer, param
+from scalesim.policies import eviction_rules as rules
 
 __all__ = [
     "EVICTION",
+    "Clock",
     "EvictionPolicy",
     "Fifo",
+    "Lfu",
     "Lru",
     "RandomEviction",
+    "SampledLru",
+    "Sieve",
     "eviction_code",
     "eviction_functions",
-    "push_head",
-    "unlink",
 ]
 
 EVICTION = Family("eviction policy")
@@ -33,12 +35,24 @@ EVICTION = Family("eviction policy")
 class EvictionPolicy(Description):
     """Base of eviction policies."""
 
+    entered: ClassVar[Callable[..., Any]]
     touched: ClassVar[Callable[..., Any]]
     victim: ClassVar[Callable[..., Any]]
+    left: ClassVar[Callable[..., Any]]
+
+    @property
+    def setting(self) -> int:
+        """The policy's parameter, as its functions read it."""
+        return 0
+
+    @property
+    def remembers(self) -> bool:
+        """Whether something is kept about keys that are not in the cache."""
+        return False
 
 
 def eviction_functions(hook: str) -> tuple[Callable[..., Any], ...]:
-    """Return all policies' functions for `hook` (``touched`` or ``victim``), by code."""
+    """Return all policies' functions for `hook` (``entered``, ``touched``, ...), by code."""
     return tuple(getattr(member, hook) for member in EVICTION.members.values())
 
 
@@ -47,62 +61,15 @@ def eviction_code(policy: EvictionPolicy) -> int:
     return list(EVICTION.members).index(policy.type_name)
 
 
-def unlink(cache, entry, c, e):
-    """Take entry e out of the list of cache c."""
-    newer = entry[e].newer
-    older = entry[e].older
-    if newer >= 0:
-        entry[newer].older = older
-    else:
-        cache[c].head = older
-    if older >= 0:
-        entry[older].newer = newer
-    else:
-        cache[c].tail = newer
-
-
-def push_head(cache, entry, c, e):
-    """Put entry e at the head of the list of cache c."""
-    head = cache[c].head
-    entry[e].newer = -1
-    entry[e].older = head
-    if head >= 0:
-        entry[head].newer = e
-    else:
-        cache[c].tail = e
-    cache[c].head = e
-
-
-def keep_place(cache, entry, c, e):
-    """Change nothing at a hit."""
-    return 0
-
-
-def move_to_head(cache, entry, c, e):
-    """Make the entry the newest at a hit."""
-    if cache[c].head != e:
-        unlink(cache, entry, c, e)
-        push_head(cache, entry, c, e)
-    return 0
-
-
-def oldest(cache, entry, c, key):
-    """Return the entry at the tail."""
-    return cache[c].tail
-
-
-def any_entry(cache, entry, c, key):
-    """Return any entry, each equally likely."""
-    return cache[c].first + int(u01(key, cache[c].site, 0) * cache[c].capacity)
-
-
 @EVICTION.add("lru")
 @dataclass(frozen=True)
 class Lru(EvictionPolicy):
     """The least recently used entry goes."""
 
-    touched = staticmethod(move_to_head)
-    victim = staticmethod(oldest)
+    entered = staticmethod(rules.enter_list)
+    touched = staticmethod(rules.move_to_head)
+    victim = staticmethod(rules.oldest)
+    left = staticmethod(rules.leave_list)
 
 
 @EVICTION.add("fifo")
@@ -110,8 +77,10 @@ class Lru(EvictionPolicy):
 class Fifo(EvictionPolicy):
     """The entry inserted first goes."""
 
-    touched = staticmethod(keep_place)
-    victim = staticmethod(oldest)
+    entered = staticmethod(rules.enter_list)
+    touched = staticmethod(rules.change_nothing)
+    victim = staticmethod(rules.oldest)
+    left = staticmethod(rules.leave_list)
 
 
 @EVICTION.add("random")
@@ -119,5 +88,100 @@ class Fifo(EvictionPolicy):
 class RandomEviction(EvictionPolicy):
     """Any entry goes, each equally likely."""
 
-    touched = staticmethod(keep_place)
-    victim = staticmethod(any_entry)
+    entered = staticmethod(rules.change_nothing)
+    touched = staticmethod(rules.change_nothing)
+    victim = staticmethod(rules.any_entry)
+    left = staticmethod(rules.change_nothing)
+
+
+@EVICTION.add("clock")
+@dataclass(frozen=True)
+class Clock(EvictionPolicy):
+    """Second chance: a hand goes round, spares entries used since it last came, takes the next.
+
+    A hit sets the entry's reference bit; the hand clears set bits until it finds a clear one,
+    replaces that entry and moves one past it (Corbato, "A paging experiment with the Multics
+    system", 1968).
+
+    Parameters
+    ----------
+    reference_bit : int [0 .. 1]
+        What a new entry's bit is: with 1 the hand spares it the first time.
+    """
+
+    entered = staticmethod(rules.enter_marked)
+    touched = staticmethod(rules.mark)
+    victim = staticmethod(rules.second_chance)
+    left = staticmethod(rules.leave_list)
+    reference_bit: int = param(Integer(0, 1), "the bit of a new entry", default=0)
+
+    @property
+    def setting(self) -> int:
+        return self.reference_bit
+
+
+@EVICTION.add("sieve")
+@dataclass(frozen=True)
+class Sieve(EvictionPolicy):
+    """A hand goes from old to new, spares entries hit since it last came, takes the next.
+
+    Unlike in `clock` spared entries keep their place, so that new ones are sifted soon (Zhang et
+    al., "SIEVE is simpler than LRU", NSDI 2024).
+    """
+
+    entered = staticmethod(rules.enter_marked)
+    touched = staticmethod(rules.mark)
+    victim = staticmethod(rules.first_unmarked)
+    left = staticmethod(rules.leave_under_hand)
+
+
+@EVICTION.add("lfu")
+@dataclass(frozen=True)
+class Lfu(EvictionPolicy):
+    """The entry used least often goes; of several, the least recently used.
+
+    Parameters
+    ----------
+    keep_counts : bool
+        Keep counting where a key stood when it comes back ("perfect" LFU); otherwise its count is
+        lost with the entry and starts at 1.
+    """
+
+    entered = staticmethod(rules.enter_heap)
+    touched = staticmethod(rules.count_use)
+    victim = staticmethod(rules.least_used)
+    left = staticmethod(rules.leave_heap)
+    keep_counts: bool = param(Flag(), "counts outlive eviction", default=False)
+
+    @property
+    def setting(self) -> int:
+        return int(self.keep_counts)
+
+    @property
+    def remembers(self) -> bool:
+        return self.keep_counts
+
+
+@EVICTION.add("sampled_lru")
+@dataclass(frozen=True)
+class SampledLru(EvictionPolicy):
+    """The least recently used of a few entries drawn at random goes.
+
+    As Redis does it (``maxmemory-samples``), but of distinct entries and without a pool of
+    candidates kept from one eviction to the next.
+
+    Parameters
+    ----------
+    samples : int [1 .. 64]
+        Entries drawn.
+    """
+
+    entered = staticmethod(rules.stamp)
+    touched = staticmethod(rules.stamp)
+    victim = staticmethod(rules.oldest_of_some)
+    left = staticmethod(rules.change_nothing)
+    samples: int = param(Integer(1, 64), "entries drawn", default=5)
+
+    @property
+    def setting(self) -> int:
+        return self.samples

@@ -13,7 +13,7 @@ from scalesim.errors import InvalidInput, nearest
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT
-from scalesim.recording import Recording
+from scalesim.recording import CACHE_SERIES, Recording
 from scalesim.results import levels, tables
 from scalesim.results.bottleneck import Bottleneck
 from scalesim.results.latency import Latency, histogram_quantile
@@ -112,6 +112,17 @@ class Results:
     def station(self) -> np.ndarray:
         """What stations did in the window, STATION_SERIES array [stations]."""
         return self.pooled("station")
+
+    @cached_property
+    def caches(self) -> dict[str, dict[str, int]]:
+        """Hits, misses, evictions and coalesced misses of each cache, all its copies together."""
+        pooled = self.pooled("cache")
+        names = np.asarray(self.plan.cache_names)
+        counts = CACHE_SERIES.names or ()
+        return {
+            name: {each: int(pooled[each][names == name].sum()) for each in counts}
+            for name in dict.fromkeys(self.plan.cache_names)
+        }
 
     # What the client saw ------------------------------------------------------------------
 
@@ -283,6 +294,10 @@ class Results:
     def levels_table(self) -> pd.DataFrame:
         """Return mean and quantiles over time of each number whose shares of time are kept."""
         return levels.levels_table(self)
+
+    def keys_table(self) -> pd.DataFrame:
+        """Return hit ratios by key, if ``record_keys`` asked for them."""
+        return tables.keys(self)
 
     def series(self) -> pd.DataFrame:
         """Return one row for each bucket of time: rates, latency, utilizations (first trial)."""

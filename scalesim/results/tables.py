@@ -22,6 +22,7 @@ __all__ = [
     "attempts",
     "components",
     "html",
+    "keys",
     "requests",
     "resources",
     "series",
@@ -109,12 +110,13 @@ def _component_rows(results: Results) -> list[dict[str, Any]]:
     def add(component: str, metric: str, value: float) -> None:
         rows.append({"component": component, "metric": metric, "value": value})
 
-    cache = results.pooled("cache")
-    for c, name in enumerate(plan.cache_names):
-        lookups = int(cache["hits"][c] + cache["misses"][c])
-        add(name, "hit_ratio", float(cache["hits"][c] / lookups) if lookups else math.nan)
+    for name, cache in results.caches.items():
+        lookups = cache["hits"] + cache["misses"]
+        add(name, "hit_ratio", cache["hits"] / lookups if lookups else math.nan)
         add(name, "lookups", lookups)
-        add(name, "evictions", int(cache["evictions"][c]))
+        add(name, "evictions", cache["evictions"])
+        if getattr(results.topology[name], "coalesce", False):
+            add(name, "coalesced", cache["coalesced"])
     tally = results.pooled("tally")
     for k, (name, metric) in enumerate(plan.tally_names):
         if metric.endswith(".backoff"):
@@ -161,6 +163,21 @@ def components(results: Results) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(_component_rows(results), columns=["component", "metric", "value"])
+
+
+def keys(results: Results) -> pd.DataFrame:
+    """Return one row for each cache and recorded key that was looked up."""
+    import pandas as pd
+
+    names = np.asarray(results.plan.cache_names)
+    counted = results.pooled("by_key")
+    rows = []
+    for name in dict.fromkeys(results.plan.cache_names):
+        for key, (lookups, hits) in enumerate(counted[names == name].sum(axis=0).tolist()):
+            if lookups:
+                row = {"component": name, "key": key, "lookups": lookups}
+                rows.append({**row, "hit_ratio": hits / lookups})
+    return pd.DataFrame(rows, columns=["component", "key", "lookups", "hit_ratio"])
 
 
 def series(results: Results) -> pd.DataFrame:

@@ -96,7 +96,7 @@ class Evaluator:
     ) -> None:
         self.topology, self.traffic, self.objective = topology, traffic, objective
         self.requests, self.seed = requests, seed
-        items = [x.capacity or 0 for x in topology.components.values() if isinstance(x, Cache)]
+        items = [x.items for x in topology.components.values() if isinstance(x, Cache)]
         keys = traffic.keys.count if traffic.keys is not None else 0
         # A cold cache is not the steady state: let every item be asked for several times.
         self.warmup_requests = requests // 4 + 4 * sum(min(each, keys) for each in items)

@@ -25,7 +25,8 @@ def run_spec(
 ) -> RunSpec:
     """Return a spec of `buckets` equal buckets; warm-up is the first `warmup_buckets`."""
     boundaries = np.linspace(0.0, duration, buckets + 1)[1:]
-    return RunSpec(trial_seed(seed, 0), boundaries, min(warmup_buckets, buckets - 1), request_limit)
+    warmup = min(warmup_buckets, buckets - 1)
+    return RunSpec(trial_seed(seed, 0), boundaries, warmup, request_limit, key_limit=5)
 
 
 def run_compiled(topology: Topology, traffic: AnyTraffic, spec: RunSpec) -> Recording:

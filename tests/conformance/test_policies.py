@@ -21,7 +21,7 @@ from scalesim.components import (
     publish,
     sleep,
 )
-from scalesim.policies.eviction import EVICTION
+from scalesim.policies.eviction import EVICTION, Clock, Lfu, SampledLru
 from scalesim.policies.load_balancing import BALANCING, PowerOfTwo
 from scalesim.policies.sharding import SHARDING
 from scalesim.topology import Topology
@@ -181,6 +181,45 @@ def test_eviction_policy(policy, capacity, ttl, concurrency):
     assert run.cache["hits"].sum() > 0
     assert run.cache["misses"].sum() > 0
     assert (run.cache["evictions"].sum() > 0) == (capacity < 60) or ttl == 0.05
+
+
+@pytest.mark.parametrize("capacity", [1, 3, 17])
+@pytest.mark.parametrize(
+    "policy", [Clock(reference_bit=1), Lfu(keep_counts=True), SampledLru(samples=2)], ids=repr
+)
+def test_eviction_policy_with_options(policy, capacity):
+    cache = Cache("cache", capacity=capacity, eviction=policy, origin="back.load")
+    back = Service("back", workers=20, endpoints={"load": [sleep(EXP(0.003))]})
+    front = Service(
+        "web",
+        workers=20,
+        endpoints={"get": [call("cache.get")], "forget": [call("cache.delete")]},
+    )
+    traffic = open_traffic(500.0, mix={"get": 9, "forget": 1})
+    assert_engines_agree(Topology(front, cache, back, entry="web"), traffic, duration=3.0)
+
+
+@pytest.mark.parametrize("limit", [{"ttl": 0.05}, {"time_to_idle": 0.05}, {"start": "warm"}])
+@pytest.mark.parametrize("capacity", [3, None])
+@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("placement", ["shared", "in_process"])
+def test_cache_options(placement, coalesce, capacity, limit):
+    """Some fetches fail, some callers give up."""
+    cache = Cache(
+        "cache",
+        capacity=capacity,
+        coalesce=coalesce,
+        placement=placement,
+        origin="back.load",
+        delay=EXP(0.0005),
+        concurrency=2,
+        **limit,
+    )
+    back = Service("back", workers=2, backlog=1, endpoints={"load": [sleep(EXP(0.01))]})
+    steps = [call("cache.get", timeout=0.02), parallel([call("cache.get")], [sleep(0.001)])]
+    edge = LoadBalancer("edge", targets="web", policy="random")
+    topology = Topology(edge, web(*steps, workers=9, instances=3), cache, back, entry="edge")
+    assert_engines_agree(topology, open_traffic(400.0), duration=2.0)
 
 
 @pytest.mark.parametrize("shard_key", ["key", "client"])

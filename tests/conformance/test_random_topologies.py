@@ -33,7 +33,7 @@ from scalesim.components import (
     sleep,
 )
 from scalesim.fields import params
-from scalesim.policies.eviction import EVICTION
+from scalesim.policies.eviction import EVICTION, Clock, Lfu, SampledLru
 from scalesim.policies.load_balancing import BALANCING
 from scalesim.policies.sharding import SHARDING
 from scalesim.topology import Topology
@@ -134,6 +134,9 @@ popularity = st.one_of(
     st.builds(Zipf, st.integers(1, 20), st.sampled_from((0.0, 1.0, 3.0))),
     st.just(Measured((5.0, 0.0, 2.0), tail_keys=4, tail_count=3.0)),
 )
+policies_with_options = st.sampled_from(
+    (Clock(reference_bit=1), Lfu(keep_counts=True), SampledLru(samples=2))
+)
 
 ARRIVALS = (
     "poisson",
@@ -188,16 +191,23 @@ class Parts:
 
     def cache(self, name: str) -> None:
         draw = self.draw
-        real = draw(st.booleans())
-        origins = st.none() | st.sampled_from(self.callable) if self.callable else st.none()
+        origin = draw(st.none() | st.sampled_from(self.callable)) if self.callable else None
+        keys: dict[str, Any] = {"hit_ratio": draw(st.sampled_from((0.0, 0.5, 1.0)))}
+        if draw(st.sampled_from((True, True, False))):
+            age = draw(st.sampled_from(("ttl", "time_to_idle")))
+            keys = {
+                "capacity": draw(st.sampled_from((None, 1, 2, 5, 100))),
+                "eviction": draw(names_of(EVICTION) | policies_with_options),
+                age: draw(st.sampled_from((0.005, 0.05, float("inf")))),
+                "start": draw(st.sampled_from(("cold", "cold", "warm"))),
+                "coalesce": draw(st.booleans()) and origin is not None,
+            }
         self.add(
             Cache(
                 name,
-                capacity=draw(st.sampled_from((1, 2, 5, 100))) if real else None,
-                hit_ratio=None if real else draw(st.sampled_from((0.0, 0.5, 1.0))),
-                eviction=draw(names_of(EVICTION)),
-                ttl=draw(st.sampled_from((0.005, 0.05, float("inf")))) if real else float("inf"),
-                origin=draw(origins),
+                **keys,
+                origin=origin,
+                placement=draw(st.sampled_from(("shared", "in_process"))),
                 delay=draw(times),
                 concurrency=draw(st.none() | small),
             ),
@@ -344,10 +354,25 @@ def pruned(parts: list[Component], entry: str) -> list[Component]:
             script = {name: steps for name, steps in part.endpoints.items() if name in used}
             part = replace(part, endpoints=script) if used else part
         elif isinstance(part, Cache) and "get" not in used:
-            part = replace(part, origin=None)
+            part = replace(part, origin=None, coalesce=False)
         if used:
             kept.append(part)
-    return kept
+    return housed(kept)
+
+
+def housed(parts: list[Component]) -> list[Component]:
+    """Return the parts, those in-process caches shared that do not live in one service."""
+    for part in parts:
+        if isinstance(part, Cache) and part.placement == "in_process":
+            callers = [
+                each
+                for each in parts
+                if any(to.target.partition(".")[0] == part.name for to in each.references())
+            ]
+            if len(callers) != 1 or not isinstance(callers[0], Service):
+                part = replace(part, placement="shared")
+                return housed([part if each.name == part.name else each for each in parts])
+    return parts
 
 
 @st.composite

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from traces.tracing import both_engines, ends, instances, metric, near, outcomes, run
 
 import scalesim as ss
+from scalesim.policies.eviction import Clock, Lfu, SampledLru
 
 KEYS = [ord(c) - ord("A") for c in "ABCADAEBACFABEADCA"]
 HITS = {
     "lru": [0, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1],
     "fifo": [0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0],
 }
+HITS |= dict.fromkeys(("lfu", "clock", "sieve"), HITS["lru"])
 
 
 def cached(workers: int = 99, origin: float = 0.5, **fields):
@@ -39,7 +43,7 @@ def look(engine, keys, at=None, what="get", **fields):
 
 
 @both_engines
-@pytest.mark.parametrize("eviction", ["lru", "fifo"])
+@pytest.mark.parametrize("eviction", HITS)
 def test_eighteen_lookups(engine, eviction) -> None:
     results = look(engine, KEYS, capacity=3, eviction=eviction)
     assert hits(results) == HITS[eviction]
@@ -180,3 +184,163 @@ def test_one_cache_behind_another(engine) -> None:
     assert hits(results) == [0, 0, 1, 1, 1, 0, 0]
     assert metric(results, "edge", "hit_ratio") == 1 / 7
     assert metric(results, "shield", "hit_ratio") == 2 / 6
+
+
+# How the eighteen lookups go is in HITS; here, what the options change -----------------------
+
+
+@both_engines
+def test_clock_spares_a_new_entry_whose_bit_is_set(engine) -> None:
+    keys = [0, 1, 2, 0, 3, 0]
+    # Bits clear: 0's is set by the hit, so the hand passes it and takes 1.
+    assert hits(look(engine, keys, capacity=3, eviction=Clock())) == [0, 0, 0, 1, 0, 1]
+    # All bits set: the hand clears all three and comes back to 0, the oldest.
+    bit = Clock(reference_bit=1)
+    assert hits(look(engine, keys, capacity=3, eviction=bit)) == [0, 0, 0, 1, 0, 0]
+
+
+@both_engines
+def test_the_hand_of_sieve_stays_where_it_stopped(engine) -> None:
+    # Full at 2 1 0 (newest first), 0 and 1 were hit. 3 comes: the hand clears 0 and 1, takes 2 and
+    # stands past it, at the head: the next round begins at the tail. 4 takes 0 and the hand is at
+    # 1; 5 takes 1. 3 and 4 are left.
+    keys = [0, 1, 2, 0, 1, 3, 4, 5, 3, 4, 0]
+    results = look(engine, keys, capacity=3, eviction="sieve")
+    assert hits(results) == [0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0]
+
+
+@both_engines
+def test_deleting_what_the_hand_of_sieve_points_at(engine) -> None:
+    # As before up to 4, which took 0: the hand is at 1. Deleting 1 moves it on to 3; 5 has room.
+    # 6 then takes 3 and not 4.
+    keys = [0, 1, 2, 0, 1, 3, 4, 1, 5, 6, 4, 5, 3]
+    what = ["get"] * 7 + ["delete"] + ["get"] * 5
+    results = look(engine, keys, what=what, capacity=3, eviction="sieve")
+    assert hits(results)[8:] == [0, 0, 1, 1, 0]
+
+
+@both_engines
+def test_lfu_may_keep_the_counts_of_what_it_evicts(engine) -> None:
+    # Twice 0, three times 1; 2 takes 0. When 0 is back, taking 2 whose count is 1, ...
+    keys = [0, 0, 1, 1, 1, 2, 0, 2, 0]
+    # ... its count starts at 1 again and 2, as rare but more recent, takes it.
+    assert hits(look(engine, keys, capacity=2, eviction=Lfu())) == [0, 1, 0, 1, 1, 0, 0, 0, 0]
+    # ... its count is 3 now, as is that of 1, which was used less recently; 2 takes 1.
+    kept = Lfu(keep_counts=True)
+    assert hits(look(engine, keys, capacity=2, eviction=kept)) == [0, 1, 0, 1, 1, 0, 0, 0, 1]
+
+
+@both_engines
+def test_sampling_every_entry_is_lru(engine) -> None:
+    results = look(engine, KEYS, capacity=3, eviction=SampledLru(samples=64))
+    assert hits(results) == HITS["lru"]
+    # Of one sample it is random: the newest may go, too.
+    results = look(engine, list(range(5)) * 4, capacity=4, eviction=SampledLru(samples=1))
+    assert metric(results, "cache", "evictions") == 20 - sum(hits(results)) - 4
+
+
+@both_engines
+def test_time_to_idle_is_renewed_by_hits(engine) -> None:
+    at = [0, 3, 9.5, 10.5, 14, 21, 24, 40]
+    results = look(engine, [0] * 8, at, capacity=1, time_to_idle=10.0, origin=0.25)
+    assert hits(results) == [0, 1, 1, 1, 1, 1, 1, 0]
+
+
+@both_engines
+def test_a_cache_without_a_bound_evicts_nothing(engine) -> None:
+    results = look(engine, list(range(50)) * 2)
+    assert hits(results) == [0] * 50 + [1] * 50
+    assert metric(results, "cache", "evictions") == 0
+
+
+@both_engines
+def test_a_warm_cache_holds_the_most_popular_keys(engine) -> None:
+    results = look(engine, [0, 1, 2, 3, 1, 2, 0], capacity=3, start="warm")
+    # 3 takes the least popular, 2; then 2 takes 0: 1 has been used since.
+    assert hits(results) == [1, 1, 1, 0, 1, 1, 0]
+    assert metric(results, "cache", "evictions") == 2
+
+
+@both_engines
+def test_coalesced_misses_wait_for_the_fetch(engine) -> None:
+    at = [0, 0.125, 0.25, 0.25, 0.5, 0.75]
+    keys = [0, 0, 0, 1, 0, 1]
+    results = look(engine, keys, at, coalesce=True, origin=0.5)
+    assert ends(results) == [0.5, 0.5, 0.5, 0.75, 0.5, 0.75]
+    assert metric(results, "cache", "coalesced") == 2
+    assert metric(results, "cache", "hit_ratio") == 2 / 6
+    assert instances(results, "store", "workers", "served") == [2]
+
+
+@both_engines
+def test_a_fetch_that_fails_fails_all_who_wait_for_it(engine) -> None:
+    web, cache, _ = cached(capacity=5, coalesce=True)
+    busy = ss.Service("busy", workers=9, endpoints={"load": [ss.sleep(0.5), ss.call("store")]})
+    cache = replace(cache, origin="busy.load")
+    store = ss.Service("store", backlog=0, endpoints={"load": [ss.sleep(2.0)]})
+    at, key = [0, 0.25, 0.5, 3, 3.5], (0, 1, 1, 1, 1)
+    results = run(engine, web, cache, busy, store, at=at, key=key, endpoint=("get",) * 5)
+    # Key 1's fetch is rejected at 0.75; the next fetch, begun at 3, is a new one.
+    assert outcomes(results) == [
+        (2.5, "completed"),
+        (0.75, "rejected"),
+        (0.75, "rejected"),
+        (5.5, "completed"),
+        (5.5, "completed"),
+    ]
+    assert metric(results, "cache", "coalesced") == 2
+
+
+@both_engines
+@pytest.mark.parametrize(("placement", "expected"), [("shared", 2), ("in_process", 4)])
+def test_an_in_process_cache_is_one_for_each_instance(engine, placement, expected) -> None:
+    web, cache, store = cached(capacity=5, placement=placement, delay=0.25, concurrency=1)
+    web = replace(web, instances=2)
+    # Round robin: instances 0 1 0 1 0 1.
+    keys = (0, 0, 0, 1, 1, 1)
+    edge = ss.LoadBalancer("edge", targets="web")
+    results = run(engine, edge, web, cache, store, at=range(6), key=keys, endpoint=("get",) * 6)
+    assert instances(results, "store", "workers", "served") == [expected]
+    assert metric(results, "cache", "lookups") == 6
+    assert metric(results, "cache", "hit_ratio") == (6 - expected) / 6
+    each = [6] if placement == "shared" else [3, 3]
+    assert instances(results, "cache", "slots", "served") == each
+
+
+@both_engines
+def test_two_in_process_caches_one_behind_the_other(engine) -> None:
+    # The call with a time-out and the one in a branch find their instance's own cache, too.
+    steps = [ss.parallel([ss.call("near.get", timeout=9.0)]), ss.parallel([ss.call("near.get")])]
+    web = ss.Service("web", instances=2, workers=9, cores=9, endpoints={"get": steps})
+    near = ss.Cache("near", capacity=1, placement="in_process", origin="far.get")
+    far = ss.Cache("far", capacity=9, placement="in_process", origin="store")
+    store = ss.Service("store", workers=9, endpoints={"load": [ss.sleep(0.5)]})
+    edge = ss.LoadBalancer("edge", targets="web")
+    keys = (0, 0, 1, 1, 0, 1)
+    results = run(engine, edge, web, near, far, store, at=range(6), key=keys)
+    assert hits(results) == [0, 0, 0, 0, 1, 1]
+    assert metric(results, "near", "hit_ratio") == 7 / 12  # each second call; and the last first
+    assert metric(results, "far", "hit_ratio") == 1 / 5
+
+
+@both_engines
+def test_hit_ratios_by_key(engine) -> None:
+    web, cache, store = cached(capacity=3)
+    traffic = ss.ReplayTraffic(
+        tuple(map(float, range(18))), key=tuple(KEYS), endpoint=("get",) * 18
+    )
+    results = ss.simulate(
+        ss.Topology(web, cache, store, entry="web"),
+        traffic,
+        duration=20.0,
+        warmup=4.0,
+        engine=engine,
+        record_keys=3,
+    )
+    table = results.keys_table()
+    assert table.columns.tolist() == ["component", "key", "lookups", "hit_ratio"]
+    assert table.values.tolist() == [
+        ["cache", 0, 5, 1.0],
+        ["cache", 1, 2, 0.0],
+        ["cache", 2, 2, 0.0],
+    ]

@@ -1,50 +1,68 @@
-"""Caches: a key's place is looked up in a table; the list of entries belongs to the policy."""
+"""Caches: a key's place is looked up in a table; the order of entries belongs to the policy."""
 
 from __future__ import annotations
 
-from scalesim.engines.compiled.ladders import choose_victim, touch
-from scalesim.policies.eviction import push_head, unlink
+from scalesim.engines.compiled.heap import ix
+from scalesim.engines.compiled.ladders import choose_victim, enter, leave, touch
+from scalesim.engines.compiled.strands import make_ready
+from scalesim.ops import COMPLETED
 
-__all__ = ["drop_key", "fill", "lookup"]
+__all__ = ["NOBODY", "begin_fetch", "drop_key", "end_fetch", "fill", "lookup", "warm_caches"]
+
+NOBODY, ALONE = -1, -2
+"""Who waits for the fetch of a key: nobody fetches it; nobody waits; else the last who does."""
 
 
 def lookup(st, c, item, now):
     """Whether the key is present and fresh; counts and touches."""
-    e = st.place[st.cache[c].first_key + item]
-    if e >= 0 and now < st.entry[e].expires:
-        st.cache[c].hits += 1
-        touch(st.cache[c].eviction, st.cache, st.entry, c, e)
-        return True
-    st.cache[c].misses += 1
-    return False
+    cache = st.cache
+    entry = st.entry
+    e = st.place[cache[c].first_key + item]
+    hit = e >= 0 and now < entry[e].expires
+    if hit:
+        cache[c].hits += 1
+        touch(cache[c].eviction, cache, entry, st.history, c, e)
+        if cache[c].renewed:
+            entry[e].expires = now + cache[c].ttl
+    else:
+        cache[c].misses += 1
+    if item < st.clock[0].key_limit:
+        count_by_key(st, c, item, hit)
+    return hit
+
+
+def count_by_key(st, row, item, found):
+    """Count a lookup by key."""
+    place = 2 * (row * st.clock[0].key_limit + item)
+    st.by_key[ix(place)] += 1
+    if found:
+        st.by_key[ix(place + 1)] += 1
 
 
 def fill(st, c, item, key, now):
     """Store the key. A fresh one is touched, an expired one counts as new."""
     cache = st.cache
     entry = st.entry
+    policy = cache[c].eviction
     e = st.place[cache[c].first_key + item]
-    if e >= 0:
-        if now < entry[e].expires:
-            touch(cache[c].eviction, cache, entry, c, e)
-        else:
-            unlink(cache, entry, c, e)
-            push_head(cache, entry, c, e)
+    if e >= 0 and now < entry[e].expires:
+        touch(policy, cache, entry, st.history, c, e)
     else:
-        if cache[c].free >= 0:
+        if e < 0 and cache[c].free >= 0:
             e = cache[c].free
             cache[c].free = entry[e].older
-        elif cache[c].used < cache[c].capacity:
+        elif e < 0 and cache[c].used < cache[c].capacity:
             e = cache[c].first + cache[c].used
             cache[c].used += 1
         else:
-            e = choose_victim(cache[c].eviction, cache, entry, c, key)
-            unlink(cache, entry, c, e)
-            st.place[cache[c].first_key + entry[e].key] = -1
-            cache[c].evictions += 1
+            if e < 0:
+                e = choose_victim(policy, cache, entry, c, key)
+                st.place[cache[c].first_key + entry[e].key] = -1
+                cache[c].evictions += 1
+            leave(policy, cache, entry, st.history, c, e)
         entry[e].key = item
         st.place[cache[c].first_key + item] = e
-        push_head(cache, entry, c, e)
+        enter(policy, cache, entry, st.history, c, e)
     entry[e].expires = now + cache[c].ttl
 
 
@@ -52,7 +70,48 @@ def drop_key(st, c, item):
     """Remove the key if present."""
     e = st.place[st.cache[c].first_key + item]
     if e >= 0:
-        unlink(st.cache, st.entry, c, e)
+        leave(st.cache[c].eviction, st.cache, st.entry, st.history, c, e)
         st.place[st.cache[c].first_key + item] = -1
         st.entry[e].older = st.cache[c].free
         st.cache[c].free = e
+
+
+def warm_caches(st):
+    """Store the most popular keys in the caches that start warm, the most popular last."""
+    for c in range(len(st.cache)):
+        if st.cache[c].warm:
+            for item in range(st.cache[c].capacity - 1, -1, -1):
+                fill(st, c, item, st.clock[0].seed, 0.0)
+
+
+def begin_fetch(st, c, item, i):
+    """Whether strand i is the one to fetch the key; otherwise it waits, last in a ring."""
+    place = st.cache[c].first_fetch + item
+    last = st.fetch[place]
+    if last == NOBODY:
+        st.fetch[place] = ALONE
+        return True
+    st.cache[c].coalesced += 1
+    if last == ALONE:
+        st.strand[i].next = i
+    else:
+        st.strand[i].next = st.strand[last].next
+        st.strand[last].next = i
+    st.fetch[place] = i
+    return False
+
+
+def end_fetch(st, c, item, status):
+    """Let all who wait for the fetch of the key go on, the first first."""
+    place = st.cache[c].first_fetch + item
+    last = st.fetch[place]
+    st.fetch[place] = NOBODY
+    i = st.strand[last].next if last >= 0 else NOBODY
+    while i >= 0:
+        me = st.strand[i]
+        then = me.next if i != last else NOBODY
+        row = st.code[me.pc]
+        me.status = status
+        me.pc = row.b if status == COMPLETED else row.on_fail
+        make_ready(st, i)
+        i = then

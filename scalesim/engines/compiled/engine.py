@@ -142,6 +142,6 @@ def _close_bucket(
     state.target["routed"] = 0
     out["tally"][bucket] = state.tally
     state.tally.fill(0)
-    for name in ("arrived", "counter", "level_time", "level_entered"):
-        out[name][bucket] = getattr(state, name)
+    for name in ("arrived", "by_key", "counter", "level_time", "level_entered"):
+        out[name][bucket] = getattr(state, name).reshape(out[name][bucket].shape)
         getattr(state, name).fill(0)

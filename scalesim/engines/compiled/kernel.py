@@ -41,7 +41,7 @@ from scalesim.engines.compiled import (
 )
 from scalesim.kernels import arrivals, draws, sampling
 from scalesim.plan import tables
-from scalesim.policies import eviction, load_balancing
+from scalesim.policies import eviction_rules, load_balancing
 
 __all__ = ["build_kernel", "kernel_is_cached", "mark_cached", "source_digest"]
 
@@ -114,6 +114,14 @@ _SELDOM = {
     arrivals.burst_gap,
     arrivals.draw_popularity,
     arrivals.gap_in_profile,
+    caches.count_by_key,
+    caches.warm_caches,
+    eviction_rules.count_use,
+    eviction_rules.enter_heap,
+    eviction_rules.first_unmarked,
+    eviction_rules.leave_heap,
+    eviction_rules.oldest_of_some,
+    eviction_rules.second_chance,
     load_balancing.least_connections,
     load_balancing.power_of_two,
     load_balancing.random,
@@ -132,7 +140,7 @@ _SELDOM = {
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
-    ops, tables, arrivals, draws, sampling, eviction, caches, cores, heap, ladders, loop,
+    ops, tables, arrivals, draws, sampling, eviction_rules, caches, cores, heap, ladders, loop,
     operations, patience, preemption, requests, seldom, skew_heap,
     stations, strands,
 )  # fmt: skip
@@ -145,7 +153,7 @@ def _helpers() -> list[Callable[..., Any]]:
         arrivals,
         draws,
         sampling,
-        eviction,
+        eviction_rules,
         heap,
         strands,
         skew_heap,

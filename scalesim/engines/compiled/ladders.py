@@ -13,7 +13,16 @@ from scalesim.policies.eviction import eviction_functions
 from scalesim.policies.load_balancing import balancing_functions
 from scalesim.policies.sharding import sharding_functions
 
-__all__ = ["LADDERS", "POLICY_FUNCTIONS", "choose_shard", "choose_target", "choose_victim", "touch"]
+__all__ = [
+    "LADDERS",
+    "POLICY_FUNCTIONS",
+    "choose_shard",
+    "choose_target",
+    "choose_victim",
+    "enter",
+    "leave",
+    "touch",
+]
 
 
 def _ladder(name: str, arguments: str, functions: Sequence[Callable[..., Any]]) -> Any:
@@ -28,14 +37,20 @@ def _ladder(name: str, arguments: str, functions: Sequence[Callable[..., Any]]) 
 
 
 _balancing = balancing_functions()
+_entered = eviction_functions("entered")
 _touched = eviction_functions("touched")
+_left = eviction_functions("left")
 _victim = eviction_functions("victim")
 _sharding = sharding_functions()
 
 choose_target = _ladder("choose_target", "balancer, target, b, key, client", _balancing)
-touch = _ladder("touch", "cache, entry, c, e", _touched)
+enter = _ladder("enter", "cache, entry, history, c, e", _entered)
+touch = _ladder("touch", "cache, entry, history, c, e", _touched)
+leave = _ladder("leave", "cache, entry, history, c, e", _left)
 choose_victim = _ladder("choose_victim", "cache, entry, c, key", _victim)
 choose_shard = _ladder("choose_shard", "value, shards", _sharding)
 
-LADDERS = (choose_target, touch, choose_victim, choose_shard)
-POLICY_FUNCTIONS = tuple(dict.fromkeys((*_balancing, *_touched, *_victim, *_sharding)))
+LADDERS = (choose_target, enter, touch, leave, choose_victim, choose_shard)
+POLICY_FUNCTIONS = tuple(
+    dict.fromkeys((*_balancing, *_entered, *_touched, *_left, *_victim, *_sharding))
+)

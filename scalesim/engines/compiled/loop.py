@@ -7,6 +7,7 @@ strand when none is free sets nothing and returns `FULL`: the caller grows the s
 from __future__ import annotations
 
 from scalesim import ops
+from scalesim.engines.compiled.caches import warm_caches
 from scalesim.engines.compiled.heap import as_bits, as_time, ix, push, settle_hole
 from scalesim.engines.compiled.ladders import choose_shard
 from scalesim.engines.compiled.operations import (
@@ -110,7 +111,8 @@ def run_strand(st, i, now):
             key = child_key(key, row.tag, 0)
             if op == ops.CALL:
                 pc = row.a
-                instance = row.b
+                if row.b >= 0:
+                    instance = row.b
             else:
                 target = st.target[ix(instance)]
                 pc = st.dispatch[ix(target.first_program + row.c)]
@@ -133,7 +135,8 @@ def run_strand(st, i, now):
             me.attempt = 0
             key = child_key(key, row.tag, 0)
             pc = row.a
-            instance = row.b
+            if row.b >= 0:
+                instance = row.b
         elif op == ops.PICK:
             value = me.client if row.c else me.item
             instance = choose_shard(int(row.x), value, row.a) * row.b
@@ -201,6 +204,7 @@ def advance(st, limit):
     clock = st.clock[0]
     if clock.started == 0:
         clock.started = 1
+        warm_caches(st)
         start_source(st)
     end = as_bits(st.boundary[clock.bucket])
     room = len(st.event) - 8

@@ -61,17 +61,17 @@ def other_operation(st, i, row, pc, instance, key, now):
     then = pc + 1
     if op == ops.CHANCE:
         if u01(key, row.site, 0) < row.x:
-            st.cache[row.a].hits += 1
+            st.cache[row.a + instance].hits += 1
         else:
-            st.cache[row.a].misses += 1
+            st.cache[row.a + instance].misses += 1
             then = row.b
     elif op == ops.LOOKUP:
-        if not lookup(st, row.a, strand[i].item, now):
+        if not lookup(st, row.a + instance, strand[i].item, now):
             then = row.b
     elif op == ops.FILL:
-        fill(st, row.a, strand[i].item, key, now)
+        fill(st, row.a + instance, strand[i].item, key, now)
     elif op == ops.DROP:
-        drop_key(st, row.a, strand[i].item)
+        drop_key(st, row.a + instance, strand[i].item)
     elif op == ops.COUNT:
         st.counter[row.a] += 1
     elif op == ops.RECORD:
@@ -155,7 +155,8 @@ def spawn(st, i, row, instance, key, now):
         strand[i].waiting = serial
         if row.x < math.inf:
             push(st, now + row.x, ops.TIMER, i * 4 + IF_WAITING, serial)
-        child = new_child(st, i, row.a, row.b, child_key(key, row.tag, strand[i].attempt), now)
+        there = row.b if row.b >= 0 else instance
+        child = new_child(st, i, row.a, there, child_key(key, row.tag, strand[i].attempt), now)
         strand[child].parent = i
         strand[child].reply = serial
     else:

@@ -7,6 +7,7 @@ the state costs tens of nanoseconds, and models that use none of this pay nothin
 from __future__ import annotations
 
 from scalesim import ops
+from scalesim.engines.compiled.caches import begin_fetch, end_fetch
 from scalesim.engines.compiled.cores import change_level, core_event, work
 from scalesim.engines.compiled.heap import ix
 from scalesim.engines.compiled.patience import abandon, acquire_within
@@ -26,6 +27,12 @@ def seldom_operation(st, i, row, pc, instance, key, now):
     s = row.a + instance
     if op == ops.ENTER or op == ops.LEAVE:
         change_level(st, s, 1 if op == ops.ENTER else -1, now)
+        return pc + 1
+    if op == ops.FETCH:
+        first = begin_fetch(st, s, st.strand[ix(i)].item, i)
+        return pc + 1 if first else BLOCKED
+    if op == ops.FETCHED:
+        end_fetch(st, s, st.strand[ix(i)].item, st.strand[ix(i)].status)
         return pc + 1
     time = draw(st, row.b, key, row.site, origin(st, i))
     if op == ops.CONTEND:

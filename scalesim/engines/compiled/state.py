@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scalesim.engines.compiled.caches import NOBODY
 from scalesim.engines.compiled.strands import FREE
 from scalesim.kernels.draws import BUCKETS
 from scalesim.kernels.sampling import ziggurat_tables
@@ -48,7 +49,7 @@ CLOCK = np.dtype(
         ("think_site", "u8"),
         ("user_tag", "u8"),
         ("depth", "i8"),
-        ("key_count", "i8"),
+        ("key_limit", "i8"),
         ("started", "i8"),
         ("instant", "f8"),
         ("at_once", "i8"),
@@ -136,7 +137,16 @@ CORE_STATE = np.dtype(
 )
 LEVEL_STATE = np.dtype([("first", "i8"), ("count", "i8"), ("value", "i8"), ("since", "f8")])
 FRAME = np.dtype([("pc", "i8"), ("instance", "i8"), ("attempt", "i8"), ("key", "u8")])
-ENTRY = np.dtype([("newer", "i8"), ("older", "i8"), ("key", "i8"), ("expires", "f8")])
+ENTRY = np.dtype(
+    [
+        ("newer", "i4"),
+        ("older", "i4"),
+        ("key", "i4"),
+        ("count", "i4"),
+        ("used", "i8"),
+        ("expires", "f8"),
+    ]
+)
 
 
 class State(NamedTuple):
@@ -158,6 +168,8 @@ class State(NamedTuple):
     cache: np.ndarray
     entry: np.ndarray
     place: np.ndarray
+    history: np.ndarray
+    fetch: np.ndarray
     retry: np.ndarray
     endpoint: np.ndarray
     popularity: np.ndarray
@@ -177,6 +189,7 @@ class State(NamedTuple):
     tally: np.ndarray
     latency_histogram: np.ndarray
     wait_histogram: np.ndarray
+    by_key: np.ndarray
     tally_histogram: np.ndarray
     requests: np.ndarray
     serving: np.ndarray
@@ -192,7 +205,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["ready_head"] = clock["ready_tail"] = clock["free"] = -1
     clock["next_at"] = np.float64(FOREVER).view(np.int64)
     clock["depth"] = max(1, plan.depth)
-    clock["key_count"] = _keys_per_cache(plan)
+    clock["key_limit"] = spec.key_limit
     clock["seed"] = spec.seed
     several = len(plan.endpoint) > 1 or plan.popularity["kind"].any()
     clock["plain"] = not several and plan.source["kind"][0] != REPLAY
@@ -226,6 +239,8 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         cache=plan.cache.copy(),
         entry=entry,
         place=np.full(plan.key_count, -1, np.int64),
+        history=np.zeros(plan.history_count, np.int64),
+        fetch=np.full(plan.fetch_count, NOBODY, np.int64),
         retry=plan.retry.copy(),
         endpoint=plan.endpoint.copy(),
         popularity=plan.popularity.copy(),
@@ -245,6 +260,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         tally=np.zeros(len(plan.tally_names), TALLY_SERIES),
         latency_histogram=np.zeros(len(plan.endpoint) * len(OUTCOMES) * BUCKETS, np.int64),
         wait_histogram=np.zeros(len(plan.station) * BUCKETS, np.int64),
+        by_key=np.zeros(len(plan.cache) * spec.key_limit * 2, np.int64),
         tally_histogram=np.zeros(len(plan.tally_names) * BUCKETS, np.int64),
         requests=np.full((spec.request_limit, 4), np.nan),
         serving=plan.station.copy(),
@@ -264,11 +280,6 @@ def _filled(table: np.ndarray, dtype: np.dtype, **fields: float) -> np.ndarray:
     for name, value in fields.items():
         rows[name] = value
     return rows
-
-
-def _keys_per_cache(plan: Plan) -> int:
-    real = sum(plan.cache["first_key"] >= 0)
-    return plan.key_count // int(real) if real else 0
 
 
 def grown(state: State, strands: int = 0) -> State:

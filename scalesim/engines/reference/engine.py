@@ -39,7 +39,14 @@ from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u
 from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
 from scalesim.plan.tables import BATCHES, BURSTS, CLOSED, CORES, PREEMPTIVE, RENEWAL, REPLAY, SHARED
-from scalesim.recording import HISTOGRAMS, Recording, RunSpec, empty_arrays, histogram_cells
+from scalesim.recording import (
+    CACHE_SERIES,
+    HISTOGRAMS,
+    Recording,
+    RunSpec,
+    empty_arrays,
+    histogram_cells,
+)
 
 __all__ = ["ReferenceEngine", "Trial"]
 
@@ -270,6 +277,11 @@ class Trial:
             self.out["requests"][strand.request, 1] = now
             self.out["requests"][strand.request, 3] = outcome
 
+    def count_by_key(self, row: int, item: int, found: bool) -> None:
+        """Count a lookup by key, if it is of the first keys."""
+        if item < self.spec.key_limit:
+            self.out["by_key"][self.bucket, row, item] += (1, found)
+
     def record(self, tally: int, time: float) -> None:
         """Record a duration in a tally."""
         row = self.out["tally"][self.bucket, tally]
@@ -311,8 +323,9 @@ class Trial:
             level.reset()
         for c, cache in enumerate(self.caches):
             row = cache.row[0]
-            self.out["cache"][self.bucket, c] = (row.hits, row.misses, row.evictions)
-            row.hits = row.misses = row.evictions = 0
+            for name in CACHE_SERIES.names or ():
+                self.out["cache"][self.bucket, c][name] = getattr(row, name)
+                setattr(row, name, 0)
         for t, target in enumerate(self.target):
             self.out["routed"][self.bucket, t] = target.routed
             target.routed = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from scalesim import ops
-from scalesim.engines.reference.clock import after
+from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.model import Frame, Reply, Strand
 from scalesim.kernels.draws import child_key, u01
 from scalesim.kernels.sampling import backoff_delay
@@ -129,19 +129,25 @@ def unreserve(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
+def _instance(strand: Strand, row: Any) -> int:
+    """Return the instance that a call goes to."""
+    instance: int = row.b if row.b >= 0 else strand.frame.instance
+    return instance
+
+
 def _call(strand: Strand, program: int, instance: int, tag: int) -> None:
     strand.calls.append(strand.frame)
     strand.frame = Frame(program, instance, child_key(strand.frame.key, tag, 0))
 
 
 def call(trial: Trial, strand: Strand, row: Any) -> Waits:
-    _call(strand, row.a, row.b, row.tag)
+    _call(strand, row.a, _instance(strand, row), row.tag)
     yield from ()
 
 
 def tail(trial: Trial, strand: Strand, row: Any) -> Waits:
     key = child_key(strand.frame.key, row.tag, 0)
-    strand.frame = Frame(row.a, row.b, key)
+    strand.frame = Frame(row.a, _instance(strand, row), key)
     yield from ()
 
 
@@ -182,25 +188,28 @@ def pick(trial: Trial, strand: Strand, row: Any) -> Waits:
 
 
 def lookup(trial: Trial, strand: Strand, row: Any) -> Waits:
-    hit = trial.caches[row.a].lookup(strand.item, trial.env.now)
+    c = row.a + strand.frame.instance
+    hit = trial.caches[c].lookup(strand.item, trial.env.now)
+    trial.count_by_key(c, strand.item, hit)
     strand.frame.pc = strand.frame.pc + 1 if hit else row.b
     yield from ()
 
 
 def fill(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.caches[row.a].fill(strand.item, strand.frame.key, trial.env.now)
+    cache = trial.caches[row.a + strand.frame.instance]
+    cache.fill(strand.item, strand.frame.key, trial.env.now)
     _next(strand)
     yield from ()
 
 
 def drop(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.caches[row.a].drop(strand.item)
+    trial.caches[row.a + strand.frame.instance].drop(strand.item)
     _next(strand)
     yield from ()
 
 
 def chance(trial: Trial, strand: Strand, row: Any) -> Waits:
-    cache = trial.caches[row.a].row[0]
+    cache = trial.caches[row.a + strand.frame.instance].row[0]
     if u01(strand.frame.key, row.site, 0) < row.x:
         cache.hits += 1
         _next(strand)
@@ -218,7 +227,7 @@ def attempt(trial: Trial, strand: Strand, row: Any) -> Waits:
         timer = after(trial.env, row.x, ops.TIMER)
         assert timer.callbacks is not None
         timer.callbacks.append(lambda _: reply.give(ops.TIMED_OUT))
-    trial.spawn(strand, Frame(row.a, row.b, key), reply=reply)
+    trial.spawn(strand, Frame(row.a, _instance(strand, row), key), reply=reply)
     status = yield reply.event
     if status == ops.COMPLETED:
         frame.attempt = 0
@@ -329,6 +338,28 @@ def leave(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
+def fetch(trial: Trial, strand: Strand, row: Any) -> Waits:
+    cache = trial.caches[row.a + strand.frame.instance]
+    if strand.item not in cache.fetching:
+        cache.fetching[strand.item] = []
+        return _next(strand)
+    cache.row[0].coalesced += 1
+    ended = simpy.Event(trial.env)
+    cache.fetching[strand.item].append(ended)
+    status = yield ended
+    if status == ops.COMPLETED:
+        strand.frame.pc = row.b
+    else:
+        _fail(strand, row, status)
+
+
+def fetched(trial: Trial, strand: Strand, row: Any) -> Waits:
+    for waiting in trial.caches[row.a + strand.frame.instance].fetching.pop(strand.item):
+        fire(waiting, strand.status)
+    _next(strand)
+    yield from ()
+
+
 OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire,
     release,
@@ -364,4 +395,6 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     leave,
     acquire_within,
     preempt,
+    fetch,
+    fetched,
 )

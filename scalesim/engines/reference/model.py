@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import simpy
 
 from scalesim.engines.reference.clock import fire
 from scalesim.ops import COMPLETED
-from scalesim.policies.eviction import EVICTION, push_head, unlink
+from scalesim.policies.eviction import EVICTION
 
 __all__ = ["CacheModel", "Frame", "Reply", "Strand", "as_objects"]
 
@@ -72,53 +73,63 @@ class Strand:
 
 
 class CacheModel:
-    """A cache: which keys are where is a dictionary here; the list of entries is the policy's."""
+    """A cache: which keys are where is a dictionary here; the order of entries is the policy's."""
 
     def __init__(self, row: Any) -> None:
-        row.first = 0
+        row.first = row.first_history = 0
         self.row = [row]
         self.place: dict[int, int] = {}
         self.spare: list[int] = []
         self.entry: list[Any] = []
+        self.history: dict[int, int] = defaultdict(int)
+        self.fetching: dict[int, list[simpy.Event]] = {}
         self.policy = list(EVICTION.members.values())[row.eviction]
+        if row.warm:
+            for item in reversed(range(row.capacity)):
+                self.fill(item, 0, 0.0)
 
     def lookup(self, item: int, now: float) -> bool:
         """Whether the key is present and fresh; counts and touches."""
+        row, entry = self.row, self.entry
         e = self.place.get(item, -1)
-        if e >= 0 and now < self.entry[e].expires:
-            self.row[0].hits += 1
-            self.policy.touched(self.row, self.entry, 0, e)
+        if e >= 0 and now < entry[e].expires:
+            row[0].hits += 1
+            self.policy.touched(row, entry, self.history, 0, e)
+            if row[0].renewed:
+                entry[e].expires = now + row[0].ttl
             return True
-        self.row[0].misses += 1
+        row[0].misses += 1
         return False
 
     def fill(self, item: int, key: int, now: float) -> None:
         """Store the key. A fresh one is touched, an expired one counts as new."""
-        row, entry = self.row, self.entry
+        row, entry, history = self.row, self.entry, self.history
         e = self.place.get(item, -1)
         if e >= 0 and now < entry[e].expires:
-            self.policy.touched(row, entry, 0, e)
+            self.policy.touched(row, entry, history, 0, e)
         else:
             if e >= 0:
-                unlink(row, entry, 0, e)
+                self.policy.left(row, entry, history, 0, e)
             elif self.spare:
                 e = self.spare.pop()
             elif len(entry) < row[0].capacity:
                 e = len(entry)
-                entry.append(SimpleNamespace(newer=-1, older=-1, key=-1, expires=0.0))
+                entry.append(
+                    SimpleNamespace(newer=-1, older=-1, key=-1, expires=0.0, count=0, used=0)
+                )
             else:
                 e = self.policy.victim(row, entry, 0, key)
-                unlink(row, entry, 0, e)
+                self.policy.left(row, entry, history, 0, e)
                 del self.place[entry[e].key]
                 row[0].evictions += 1
-            push_head(row, entry, 0, e)
             entry[e].key = item
             self.place[item] = e
+            self.policy.entered(row, entry, history, 0, e)
         entry[e].expires = now + row[0].ttl
 
     def drop(self, item: int) -> None:
         """Remove the key if present."""
         e = self.place.pop(item, -1)
         if e >= 0:
-            unlink(self.row, self.entry, 0, e)
+            self.policy.left(self.row, self.entry, self.history, 0, e)
             self.spare.append(e)
