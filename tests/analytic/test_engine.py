@@ -215,6 +215,13 @@ def test_a_large_lru_cache() -> None:
     assert 0.4 < figure.value < 0.7
 
 
+def test_a_cache_without_a_bound() -> None:
+    cache = ss.Cache("cache", time_to_idle=1.5, start="warm")
+    traffic = ss.Traffic(2.0, keys=ss.UniformKeys(1), mix={"get": 1, "set": 0, "delete": 0})
+    figure = solve(ss.Topology(cache, entry="cache"), traffic).metric("hit_ratio", "cache")
+    assert figure.value == pytest.approx(1 - math.exp(-3.0))
+
+
 # Instability and change over time ----------------------------------------------------------------
 
 

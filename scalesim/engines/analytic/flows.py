@@ -204,22 +204,22 @@ def _look_up(flows: Flows, part: Cache, rate: float, keys: np.ndarray | None) ->
         raise UnsupportedByEngine(
             [Problem(f'cache "{part.name}"', f"the analytic engine does not cover {what}")]
         )
-    capacity = part.capacity or 0
-    everything = capacity >= int((keys > 0).sum())
-    timeless = np.isinf(part.ttl)
+    everything = part.items >= int((keys > 0).sum())
+    age, renewed = min(part.ttl, part.time_to_idle), part.time_to_idle < part.ttl
+    timeless = np.isinf(age)
     flows.hit_method[part.name] = ""
     if everything and timeless:
         hits = (keys > 0).astype(float)
     elif everything:
-        hits = caching.ttl_hits(keys * rate, part.ttl)
+        hits = caching.ttl_hits(keys * rate, age, renewed)
         if part.origin is not None:
             flows.hit_method[part.name] = "time to live, fetches take no time"
     else:
         lru = isinstance(part.eviction, Lru)
-        hits = (caching.lru_hits if lru else caching.fifo_hits)(keys, capacity)
+        hits = (caching.lru_hits if lru else caching.fifo_hits)(keys, int(part.items))
         flows.hit_method[part.name] = "Che"
         if not timeless:
-            hits = np.minimum(hits, caching.ttl_hits(keys * rate, part.ttl))
+            hits = np.minimum(hits, caching.ttl_hits(keys * rate, age, renewed))
             flows.hit_method[part.name] = "the lesser of Che and time to live"
     missing = keys * (1 - hits)
     total = float(missing.sum())
