@@ -133,6 +133,12 @@ def simulate(
         seed=seed,
         engine=engine,
     )
+    if isinstance(results, Results) and not results.partial:
+        from scalesim.studies.agreement import check_by_theory
+
+        agreement = check_by_theory(results)
+        if agreement.disagreements:
+            click.echo(f"scalesim: {agreement.summary()}", err=True)
     if as_json:
         _json(results.to_dict())
     else:

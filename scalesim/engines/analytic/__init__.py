@@ -7,7 +7,7 @@ and `stations` the waits, `solver` and `closed` iterate, `figures` labels. The f
 """
 
 from scalesim.engines.analytic.engine import solve
-from scalesim.engines.analytic.figures import Figure
+from scalesim.engines.analytic.figures import Figure, resource_names
 from scalesim.engines.analytic.results import AnalyticResults
 
-__all__ = ["AnalyticResults", "Figure", "solve"]
+__all__ = ["AnalyticResults", "Figure", "resource_names", "solve"]

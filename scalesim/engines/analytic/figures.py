@@ -282,16 +282,15 @@ class Figures:
                 stations.append((count, answer.resources[resource]))
         rates = self._rate_doubts.get(component, frozenset()) | self.extra
         doubts = rates.union(*(s.doubts for _, s in stations))
-        depth = math.fsum(c * s.occupancy.excess(slots) for c, s in stations)
         inside = math.fsum(c * s.rate * s.response for c, s in stations) or work
-        # A shared processor's wait is the time beyond the demand, as in a simulation.
-        slower = facility.resources[resource].shared
-        wait = (inside - work if slower else depth) / served if served else 0.0
+        # Waiting in line or sharing: both are the time beyond the demand itself.
+        depth = max(inside - work, 0.0)
+        wait = depth / served if served else 0.0
         known = {
             "utilization": labelled(work / (slots * facility.nodes), rates, "utilization law"),
             "busy_mean": labelled(work, rates, "utilization law"),
             "queue_depth_mean": labelled(depth, doubts, "birth-death chain"),
-            "wait_time_mean_s": labelled(max(wait, 0.0), doubts, "birth-death chain"),
+            "wait_time_mean_s": labelled(wait, doubts, "birth-death chain"),
             "throughput_rps": labelled(served, rates, "flow balance"),
         }
         if name not in known:

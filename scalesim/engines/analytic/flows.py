@@ -213,7 +213,7 @@ def _look_up(flows: Flows, part: Cache, rate: float, keys: np.ndarray | None) ->
     elif everything:
         hits = caching.ttl_hits(keys * rate, age, renewed)
         if part.origin is not None:
-            flows.hit_method[part.name] = "time to live, fetches take no time"
+            flows.hit_method[part.name] = "time to live without fetch times"
     else:
         lru = isinstance(part.eviction, Lru)
         hits = (caching.lru_hits if lru else caching.fifo_hits)(keys, int(part.items))

@@ -199,6 +199,8 @@ class Node:
             rate = self.use_rate(name)
             if rate == 0:
                 continue
+            if len({pool for _, _, pool in self._uses(name)}) > 1:
+                arrivals = arrivals.doubted("pools beside each other")
             answer = open_station(self.stations[name], rate, arrivals)
             if answer is None:
                 raise Unstable(name)
@@ -310,7 +312,7 @@ class Node:
         doubts = balanced.arrivals.doubts | pool.doubts
         if not pool.exponential:
             doubts |= {"as if exponential"}
-        answer = pool.settled(chain, pool.rate, doubts)
+        answer = pool.settled(chain, pool.rate, doubts, (1 + pool.law.scv) / 2)
         return replace(answer, theorem="Markov chain of the targets", plain=False)
 
     # Replies --------------------------------------------------------------------------------

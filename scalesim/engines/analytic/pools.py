@@ -219,7 +219,9 @@ class Pool:
             doubts |= {"flow-equivalent"}
         elif not arrivals.poisson:
             doubts |= {"arrivals as if Poisson"}
-        return self.settled(chain, self.rate, doubts, (arrivals.scv + self.law.scv) / 2)
+        return self.settled(
+            chain, self.rate, doubts, (arrivals.scv + self.law.scv) / 2, arrivals.scv
+        )
 
     # A known number at the pool --------------------------------------------------------------
 
@@ -229,6 +231,7 @@ class Pool:
         rate: float,
         doubts: frozenset[str],
         variability: float = 1.0,
+        arrival_scv: float = 1.0,
         limited: bool = True,
     ) -> PoolAnswer:
         """Return the answer for a known distribution of the number at the pool.
@@ -240,6 +243,8 @@ class Pool:
         variability : float
             Factor on the wait for arrivals and services that are more (or less) regular than
             exponential ones (Allen and Cunneen's).
+        arrival_scv : float
+            The same for the waits at stations inside.
         limited : bool
             Whether those who come in the last state are turned away; else nobody is.
         """
@@ -262,6 +267,8 @@ class Pool:
                 inside = Occupancy(share)
                 served = through * self.visits[each.name]
                 response = inside.mean / served if served else 0.0
+                longer = max(response - each.demand, 0.0)
+                response -= longer * (1 - arrival_scv) / 2
                 doubt = NO_DOUBT if each.plain else {f"{each.name} as if exponential"}
                 found[each.name] = StationAnswer(inside, response, served, doubts | doubt)
         holds = {load.endpoint: self.hold(load, found) for load in self.loads}

@@ -191,12 +191,11 @@ def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAn
         return None
     doubts = arrivals.doubts
     response = chain.mean / rate
-    if not station.plain:
-        wait = chain.excess(station.slots) / rate
-        scaled = wait * (arrivals.scv + station.scv) / 2
-        response += scaled - wait
+    if not station.plain or not arrivals.poisson:
+        # Sharing does not notice how variable the work is, but how irregular the arrivals are.
+        service_scv = 1.0 if station.shared else station.scv
+        longer = max(response - station.demand, 0.0)
+        response += longer * ((arrivals.scv + service_scv) / 2 - 1)
         if station.slots > 1 or not arrivals.poisson:
             doubts |= {"Allen-Cunneen"}
-    elif not arrivals.poisson:
-        doubts |= {"arrivals as if Poisson"}
     return StationAnswer(chain, response, rate, doubts)
