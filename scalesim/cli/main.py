@@ -133,12 +133,6 @@ def simulate(
         seed=seed,
         engine=engine,
     )
-    if isinstance(results, Results) and not results.partial:
-        from scalesim.studies.agreement import check_by_theory
-
-        agreement = check_by_theory(results)
-        if agreement.disagreements:
-            click.echo(f"scalesim: {agreement.summary()}", err=True)
     if as_json:
         _json(results.to_dict())
     else:
@@ -155,6 +149,12 @@ def simulate(
         from scalesim.plots import plot
 
         _write_picture(plot(results), picture)
+    if isinstance(results, Results) and not results.partial:  # last, for it takes a moment
+        from scalesim.studies.agreement import check_by_theory
+
+        agreement = check_by_theory(results)
+        if agreement.disagreements:
+            click.echo(f"scalesim: {agreement.summary()}", err=True)
     if results.partial:
         sys.exit(130)
 
