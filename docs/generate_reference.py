@@ -40,6 +40,7 @@ from scalesim.fields import (  # noqa: E402
     Nested,
     Number,
     OneOf,
+    Span,
     params,
 )
 from scalesim.policies.eviction import EVICTION  # noqa: E402
@@ -130,6 +131,7 @@ WORDS: dict[type[Kind], Callable[[Any], str]] = {
     Nested: lambda kind: f"`{kind.cls.__name__}`",
     Number: number_words,
     OneOf: one_of_words,
+    Span: lambda kind: f"list of two, fewest and most: {words(kind.item)}; or null for no most",
 }
 
 

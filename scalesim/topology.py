@@ -178,7 +178,7 @@ def _unknown(
 
 
 def _endpoints(parts: Mapping[str, Component], name: str) -> tuple[str, ...]:
-    """Return what `name` offers: a balancer, what all components behind it do.
+    """Return what `name` offers: a balancer or limiter, what all components behind it do.
 
     Each component is visited once: balancers over balancers have too many paths to follow each.
     """
@@ -190,8 +190,9 @@ def _endpoints(parts: Mapping[str, Component], name: str) -> tuple[str, ...]:
         if at not in seen:
             seen.add(at)
             part = parts.get(at)
-            if isinstance(part, LoadBalancer):
-                todo += [each for each in reversed(part.targets) if isinstance(each, str)]
+            onward = () if part is None else part.forwards_to()
+            if onward:
+                todo += [each for each in reversed(onward) if isinstance(each, str)]
             else:
                 offers.append(part.endpoint_names() if part is not None else ())
     if len(offers) <= 1:
@@ -252,7 +253,7 @@ def _dangling(parts: Mapping[str, Component], entry: Any) -> Iterator[Problem]:
             yield from _balancer_problems(parts, name, part)
     if not isinstance(entry, str) or entry not in parts:
         yield _unknown("entry", ("entry",), str(entry), parts)
-    elif not _endpoints(parts, entry) and not isinstance(parts[entry], LoadBalancer):
+    elif not _endpoints(parts, entry) and not parts[entry].forwards_to():
         yield Problem("entry", f'"{entry}" offers no endpoint', ("entry",))
 
 
@@ -275,7 +276,7 @@ def _dangling_reference(parts: Mapping[str, Component], reference: Reference) ->
     if reference.must_be == "component":
         return None
     offered = _endpoints(parts, name)
-    if isinstance(part, LoadBalancer) and not offered:
+    if part.forwards_to() and not offered:
         return None  # reported at the balancer
     if dot and endpoint not in offered:
         hint = nearest(endpoint, offered)
@@ -317,8 +318,8 @@ def _calls(parts: Mapping[str, Component]) -> dict[tuple[str, str], list[tuple[s
     for name, part in parts.items():
         for endpoint in _endpoints(parts, name):
             edges = graph.setdefault((name, endpoint), [])
-            if isinstance(part, LoadBalancer):
-                edges += [(target, endpoint) for target in part.targets]
+            if part.forwards_to():
+                edges += [(target, endpoint) for target in part.forwards_to()]
                 continue
             edges += [
                 resolve(parts, reference.target)

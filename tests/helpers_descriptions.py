@@ -25,6 +25,7 @@ from scalesim.fields import (
     Nested,
     Number,
     OneOf,
+    Span,
     params,
 )
 from scalesim.io import Model
@@ -70,6 +71,9 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     if isinstance(kind, MapOf):
         names = st.sampled_from(REFERENCES if kind.dotted else NAMES)
         return st.dictionaries(names, values(kind.value), min_size=1, max_size=3)
+    if isinstance(kind, Span):
+        both = st.tuples(values(kind.item), st.none() | values(kind.item))
+        return both.filter(lambda value: not list(kind.check(value)))
     if isinstance(kind, OneOf):
         return members(kind.family.members)
     if isinstance(kind, Nested):
@@ -162,6 +166,26 @@ def _workflow(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "routes": {start: shares}}
 
 
+def _queue(fields: dict[str, Any]) -> dict[str, Any]:
+    fields = one_price(fields)
+    if "batch" not in fields:
+        fields = without(fields, "batch_handling", "linger")
+    elif fields["batch"][0] == 1:
+        fields = without(fields, "linger")
+    if not isinstance(fields.get("poll_interval"), d.Constant):
+        fields = without(fields, "poll")
+    return {**fields, "capacity": fields["capacity"] or 1} if "capacity" in fields else fields
+
+
+def _limiter(fields: dict[str, Any]) -> dict[str, Any]:
+    fields = one_price(fields)
+    if fields.get("algorithm", "token_bucket") == "token_bucket":
+        fields = without(fields, "window")
+    else:
+        fields = {**without(fields, "burst"), "rate": 2.0, "window": 30.0}
+    return fields if fields.get("on_excess") == "delay" else without(fields, "queue_limit")
+
+
 _PER_ARRIVAL = ("at", "endpoint", "key", "client")
 
 
@@ -190,7 +214,8 @@ RULES: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {
     c.Database: _database,
     c.Service: _service,
     c.LoadBalancer: _balancer,
-    c.MessageQueue: one_price,
+    c.MessageQueue: _queue,
+    c.RateLimiter: _limiter,
     c.Retry: _retry,
     c.Workflow: _workflow,
 }
@@ -201,7 +226,7 @@ HANDLERS = st.lists(members(_QUIET), min_size=1, max_size=3).map(tuple)
 
 @st.composite
 def models(draw: st.DrawFn) -> Model:
-    """Return models whose topology is edge -> web -> cache, db, emails, all fields drawn."""
+    """Return models edge -> gate -> web -> cache, db, emails, with all fields drawn."""
     endpoints = draw(values(params(c.Service)["endpoints"].kind))
     everything = c.parallel([c.call("cache.get")], [c.call("db.read"), c.publish("emails")])
     endpoints["all"] = (everything, Sleep(0.1))  # type: ignore[arg-type]
@@ -212,7 +237,10 @@ def models(draw: st.DrawFn) -> Model:
     ) or (Sleep(1.0),)  # type: ignore[arg-type]
     weight = draw(values(Number(above=0, at_most=1e6)))
     topology = Topology(
-        draw(descriptions(c.LoadBalancer, name="edge", targets=("web",), weights={"web": weight})),
+        draw(
+            descriptions(c.LoadBalancer, name="edge", targets=("gate",), weights={"gate": weight})
+        ),
+        draw(descriptions(c.RateLimiter, name="gate", target="web")),
         draw(descriptions(c.Service, name="web", endpoints=endpoints)),
         draw(descriptions(c.Cache, name="cache", origin="db.read")),
         draw(descriptions(c.Database, name="db")),

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 import scalesim as ss
 from scalesim import units
-from scalesim.components import COMPONENTS, Workflow, fail
+from scalesim.components import COMPONENTS, RateLimiter, Workflow, fail
 from scalesim.components.calls import Call
 from scalesim.components.steps import STEPS, Compute
 from scalesim.distributions import Constant, Erlang, HyperExponential, Weibull
@@ -286,6 +286,10 @@ def flow(routes, start="web"):
     return Workflow("flow", start=start, routes=routes)
 
 
+def limiter(**fields):
+    return RateLimiter("gate", **{"rate": 10.0, **fields})
+
+
 INTEGER = "allowed is a whole number from"
 
 
@@ -406,7 +410,37 @@ INTEGER = "allowed is a whole number from"
         (ss.Cache("c", capacity=1, ttl=0.0), "ttl: got 0"),
         (ss.Cache("c", capacity=1, eviction="mru"), '"mru" is not an eviction policy'),
         (queue(consumers=0), 'message_queue "q": consumers: got 0'),
-        (queue(capacity=0), 'message_queue "q": capacity: got 0'),
+        (queue(capacity=-1), 'message_queue "q": capacity: got -1'),
+        (queue(capacity=0, partitions=2), "capacity 0 leaves no messages"),
+        (queue(capacity=0, batch=(2, 4)), "capacity 0 leaves no messages"),
+        (queue(batch=4), "batch: got 4, allowed is (least, most), each a whole number from 1"),
+        (queue(batch=(1, 2, 3)), "batch: got (1, 2, 3), allowed is (least, most)"),
+        (queue(batch=(0, 4)), 'message_queue "q": batch.0: got 0, allowed is a whole number'),
+        (queue(batch=(2, "4")), 'batch.1: got "4", allowed is a whole number'),
+        (queue(batch=(4, 2)), "batch: got least 4, most 2; most is at least least"),
+        (queue(batch=(1, 4), linger=1.0), "linger needs a batch of at least 2"),
+        (queue(linger=1.0), "linger needs a batch of at least 2"),
+        (queue(batch=(2, 4), linger=0.0), "linger: got 0 s, allowed is a number of s above 0"),
+        (queue(batch_handling="one_by_one"), "batch_handling needs batch"),
+        (queue(poll="fixed"), "poll fixed needs a constant poll_interval"),
+        (queue(poll="fixed", poll_interval=ss.Exponential(1.0)), "needs a constant poll_interval"),
+        (queue(poll_interval=0.0), "poll_interval: the mean is 0; a sleep takes time"),
+        (queue(partitions=0), "partitions: got 0"),
+        (queue(partitions=2, partition_by="user"), 'partition_by: got "user". '),
+        (limiter(rate=0.0), 'rate_limiter "gate": rate: got 0'),
+        (limiter(burst=0), "burst: got 0"),
+        (limiter(algorithm="tokenbucket"), 'Did you mean "token_bucket"?'),
+        (limiter(algorithm="fixed_window"), "window: fixed_window needs window"),
+        (limiter(window=1.0), "window needs algorithm fixed_window or sliding_window"),
+        (
+            limiter(algorithm="sliding_window", window=0.25),
+            "rate * window is 2.5 requests; it must be a whole number",
+        ),
+        (limiter(algorithm="fixed_window", window=1.0, burst=3), "burst is of token_bucket"),
+        (limiter(on_excess="drop"), 'on_excess: got "drop". '),
+        (limiter(queue_limit=3), "queue_limit needs on_excess delay"),
+        (limiter(per="user"), 'per: got "user". '),
+        (limiter(target="nobody"), 'target: there is no component "nobody"'),
         (queue(when_full="wait"), 'when_full: got "wait". '),
         (queue(handler=[]), "handler: got an empty list"),
         (queue(handler=[ss.compute(1.0)]), "consumers have no processors of their own"),

@@ -8,6 +8,7 @@ from scalesim.components.calls import call
 from scalesim.components.database import Database
 from scalesim.components.load_balancer import LoadBalancer
 from scalesim.components.message_queue import MessageQueue
+from scalesim.components.rate_limiter import RateLimiter
 from scalesim.components.retries import Retry
 from scalesim.components.service import Endpoint, Service
 from scalesim.components.steps import compute, fail, parallel, publish, sleep
@@ -22,6 +23,7 @@ __all__ = [
     "LoadBalancer",
     "MachineComponent",
     "MessageQueue",
+    "RateLimiter",
     "Retry",
     "Service",
     "Workflow",

@@ -84,6 +84,12 @@ class Emitter(Protocol):
     def retry(self, waits: Sequence[float], **settings: float) -> int:
         """Declare a retry rule, perhaps with the waits one by one; return its index."""
 
+    def rule(self, table: str, **settings: float) -> int:
+        """Declare a rule, ``retry``, ``limiter``, ``batch`` or ``partition``; return its index."""
+
+    def background(self, program: str, instance: int, tag: tuple[str | int, ...]) -> None:
+        """Let a strand run `program` at `instance` from the beginning; nobody waits for it."""
+
     def counter(self, component: str, name: str) -> int:
         """Declare a counter; return its index."""
 
@@ -150,6 +156,10 @@ class Component(Description):
     @abstractmethod
     def endpoint_names(self) -> tuple[str, ...]:
         """Return the endpoints this component offers; empty: those of its targets."""
+
+    def forwards_to(self) -> tuple[str, ...]:
+        """Return the components whose endpoints this one offers; empty: it has endpoints itself."""
+        return ()
 
     def references(self) -> Iterator[Reference]:
         """Yield every name that must exist elsewhere in the topology."""

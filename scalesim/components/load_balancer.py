@@ -51,6 +51,9 @@ class LoadBalancer(MachineComponent):
     def endpoint_names(self) -> tuple[str, ...]:
         return ()
 
+    def forwards_to(self) -> tuple[str, ...]:
+        return self.targets
+
     def check_together(self) -> Iterator[Problem]:
         yield from super().check_together()
         if isinstance(self.targets, tuple):

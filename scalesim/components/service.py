@@ -36,6 +36,9 @@ class Endpoint(Description):
     priority : int [0 .. 1_000_000]
         0 is the most urgent. Counts where the service goes by priority: in its `cpu_discipline`
         or its `backlog_order`. It is not handed on to the services that are called.
+    shed_above : int, optional [>= 1]
+        Load shedding: a request is rejected if so many of any endpoint are at the instance,
+        waiting or served. Give the less important endpoints the lower thresholds.
     """
 
     primary = "steps"
@@ -43,6 +46,9 @@ class Endpoint(Description):
     request_bytes: Distribution | None = param(sizes(), "size of the request", default=None)
     response_bytes: Distribution | None = param(sizes(), "size of the response", default=None)
     priority: int = param(Integer(0, 1_000_000), "urgency, 0 the most urgent", default=0)
+    shed_above: int | None = param(
+        Integer(1), "requests at the instance from which on this one is rejected", default=None
+    )
 
 
 @COMPONENTS.add("service")
@@ -221,7 +227,10 @@ class Service(MachineComponent):
             if memory >= 0:
                 amount = int(self.memory_per_request)
                 emit.op(ops.RESERVE, a=memory, b=amount, on_fail="end")
-            self._take_worker(emit, workers, name, "free" if memory >= 0 else "end")
+            refused = "free" if memory >= 0 else "end"
+            if endpoint.shed_above is not None:
+                emit.op(ops.SHED, a=workers, b=endpoint.shed_above, on_fail=refused)
+            self._take_worker(emit, workers, name, refused)
             scope = Scope(self.name, name, cpu, cpu_op, endpoint.priority)
             lower_steps(emit, endpoint.steps, scope, "release")
             emit.label("release")

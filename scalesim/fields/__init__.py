@@ -8,7 +8,7 @@ together, so that all problems are reported at once.
 
 from __future__ import annotations
 
-from scalesim.fields.containers import FrozenMap, ListOf, MapOf
+from scalesim.fields.containers import FrozenMap, ListOf, MapOf, Span
 from scalesim.fields.description import Description, Family, Nested, OneOf, Param, param, params
 from scalesim.fields.kinds import DecodeError, Flag, Integer, Kind, Name, Number, fail
 
@@ -27,6 +27,7 @@ __all__ = [
     "Number",
     "OneOf",
     "Param",
+    "Span",
     "fail",
     "param",
     "params",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalesim.errors import Problem, shown
-from scalesim.fields.kinds import DecodeError, Kind, Name, fail
+from scalesim.fields.kinds import DecodeError, Integer, Kind, Name, fail
 
-__all__ = ["FrozenMap", "ListOf", "MapOf"]
+__all__ = ["FrozenMap", "ListOf", "MapOf", "Span"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,50 @@ class MapOf(Kind):
         if self.non_empty:
             schema["minProperties"] = 1
         return schema
+
+
+@dataclass(frozen=True)
+class Span(Kind):
+    """Two whole numbers, (least, most); most may be None: no bound."""
+
+    item: Integer
+
+    def normalize(self, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    def check(self, value: Any) -> Iterator[Problem]:
+        if not isinstance(value, tuple) or len(value) != 2:
+            yield Problem("", f"got {shown(value)}, allowed is {self.allowed()}")
+            return
+        least, most = value
+        problems = [each.under(0) for each in self.item.check(least)]
+        if most is not None:
+            problems += [each.under(1) for each in self.item.check(most)]
+        yield from problems
+        if not problems and most is not None and most < least:
+            yield Problem("", f"got least {least}, most {most}; most is at least least")
+
+    def allowed(self) -> str:
+        """Return what is allowed in words."""
+        return f"(least, most), each {self.item.allowed()}; most None: no bound"
+
+    def decode(self, node: Any) -> Any:
+        if not isinstance(node, list) or len(node) != 2:
+            raise fail(f"got {shown(node)}, allowed is {self.allowed()}")
+        most = node[1]
+        return self.item.decode(node[0]), None if most is None else self.item.decode(most)
+
+    def encode(self, value: Any) -> Any:
+        return list(value)
+
+    def schema(self) -> dict[str, Any]:
+        item = self.item.schema()
+        return {
+            "type": "array",
+            "prefixItems": [item, {"anyOf": [item, {"type": "null"}]}],
+            "minItems": 2,
+            "maxItems": 2,
+        }
 
 
 class FrozenMap(dict[str, Any]):

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scalesim.components import COMPONENTS, Component, LoadBalancer, MessageQueue
+from scalesim.components import COMPONENTS, Component, MessageQueue
 from scalesim.components.base import Reference
 from scalesim.errors import Problem, nearest, shown
 from scalesim.fields import DecodeError, params
@@ -21,13 +21,13 @@ __all__ = ["read_components"]
 def read_components(nodes: Mapping[str, Node]) -> tuple[Component, ...]:
     """Return a component for each node; ``check()`` of one that can't be read says why."""
     parts = [_component(name, node) for name, node in nodes.items()]
-    # A balancer over unread components can't tell which endpoints it offers: unread, too.
+    # A balancer or limiter over unread components can't tell what it offers: unread, too.
     unread = {part.name for part in parts if isinstance(part, _Unread)}
     before = 0
     while len(unread) > before:
         before = len(unread)
         for index, part in enumerate(parts):
-            if isinstance(part, LoadBalancer) and not unread.isdisjoint(part.targets):
+            if not unread.isdisjoint(part.forwards_to()):
                 references = list(part.references())
                 problems = list(part.check())
                 parts[index] = _Unread(part.name, part.type_name, problems, references)

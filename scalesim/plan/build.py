@@ -8,7 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from scalesim import ops
-from scalesim.components import Cache, Component, Database, LoadBalancer, Service
+from scalesim.components import (
+    Cache,
+    Component,
+    Database,
+    LoadBalancer,
+    MessageQueue,
+    RateLimiter,
+    Service,
+)
 from scalesim.components.calls import lower_attempts
 from scalesim.errors import InvalidModel, Problem, nearest
 from scalesim.plan import tables
@@ -50,10 +58,12 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
 
     popularity, cumulated, guide = _popularities(topology, traffic)
     cache, counts = _caches(emit, traffic)
+    station = emit.table("station", tables.STATION)
+    limiter, meters = _limiters(emit, traffic, station)
     replay = lower_replay(names, traffic)
     plan = Plan(
         code=code,
-        station=emit.table("station", tables.STATION),
+        station=station,
         core=emit.table("core", tables.CORE),
         level=emit.table("level", tables.LEVEL),
         sampler=emit.table("sampler", tables.SAMPLER),
@@ -63,6 +73,10 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         dispatch=dispatch,
         cache=cache,
         retry=emit.table("retry", tables.RETRY_RULE),
+        limiter=limiter,
+        batch=emit.table("batch", tables.BATCH_RULE),
+        partition=emit.table("partition", tables.PARTITION_RULE),
+        background=emit.background_strands(),
         endpoint=endpoint,
         popularity=popularity,
         cumulated=cumulated,
@@ -76,6 +90,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         key_count=counts["key"],
         history_count=counts["history"],
         fetch_count=counts["fetch"],
+        meter_count=meters,
         endpoint_names=names,
         station_labels=tuple(emit.labels),
         level_labels=tuple(emit.level_labels),
@@ -174,6 +189,10 @@ def _needs(part: Component) -> Iterator[tuple[str, str]]:
     if isinstance(part, Database) and part.shards > 1:
         field = "keys" if part.shard_key == "key" else "clients"
         yield field, f"{subject} is sharded by {part.shard_key}"
+    if isinstance(part, MessageQueue) and part.partitions and part.partition_by != "random":
+        yield f"{part.partition_by}s", f"{subject} is partitioned by {part.partition_by}"
+    if isinstance(part, RateLimiter) and part.per == "client":
+        yield "clients", f"{subject} limits each client"
     policy = part.policy if isinstance(part, LoadBalancer) else getattr(part, "balancing", None)
     if isinstance(policy, IpHash):
         yield "clients", f"{subject} balances by ip_hash"
@@ -215,10 +234,35 @@ def _popularities(
     return rows, np.concatenate(cumulated), np.concatenate(guide).astype(np.int64)
 
 
+def _count(traffic: AnyTraffic, field: str) -> int:
+    """Return how many ``keys`` or ``clients`` there are, recorded ones included."""
+    popularity: Popularity | None = getattr(traffic, field)
+    recorded = getattr(traffic, field.removesuffix("s"), None)
+    count = 0 if popularity is None else popularity.count
+    return max(count, max(recorded) + 1) if recorded else count
+
+
+def _limiters(
+    emit: PlanEmitter, traffic: AnyTraffic, station: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Return the limiter table with each one's place in the meter table, and that one's size.
+
+    A limiter of each client has as many slots as there are clients.
+    """
+    limiter = emit.table("limiter", tables.LIMITER)
+    place = 0
+    for row in limiter:
+        row["first"] = place
+        if row["by_client"]:
+            station["slots"][row["station"]] = _count(traffic, "clients")
+        place += int(row["size"]) * int(station["slots"][row["station"]])
+    return limiter, place
+
+
 def _caches(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, dict[str, int]]:
     """Return the cache table with each cache's places in the tables of entries and of keys."""
     cache = emit.table("cache", tables.CACHE)
-    keys = _key_count(traffic)
+    keys = _count(traffic, "keys")
     counts = dict.fromkeys(("entry", "key", "history", "fetch"), 0)
     for row in cache:
         for name in ("key", "history", "fetch"):
@@ -230,11 +274,3 @@ def _caches(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, dict[st
             row["first"] = counts["entry"]
             counts["entry"] += int(row["capacity"])
     return cache, counts
-
-
-def _key_count(traffic: AnyTraffic) -> int:
-    """Return how many keys requests may be about."""
-    keys = traffic.keys.count if traffic.keys is not None else 0
-    if isinstance(traffic, ReplayTraffic) and traffic.key:
-        keys = max(keys, max(traffic.key) + 1)
-    return keys

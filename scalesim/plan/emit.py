@@ -28,12 +28,19 @@ _KINDS = {
     "amount": tables.AMOUNT,
     "cores": tables.CORES,
     "preemptive": tables.PREEMPTIVE,
+    "rate": tables.RATE,
+    "batches": tables.BATCH_SLOTS,
 }
 _ORDERS = {
     "fifo": tables.FIFO,
     "lcfs": tables.LCFS,
     "shortest": tables.SHORTEST,
     "priority": tables.PRIORITY,
+}
+_RULES = {
+    "limiter": tables.LIMITER,
+    "batch": tables.BATCH_RULE,
+    "partition": tables.PARTITION_RULE,
 }
 
 
@@ -55,6 +62,7 @@ class PlanEmitter:
                 "target",
                 "cache",
                 "retry",
+                *_RULES,
             )
         }
         self.values: list[float] = []
@@ -69,6 +77,7 @@ class PlanEmitter:
         self._samplers: dict[SamplerRow, int] = {}
         self._targets: list[tuple[str, str]] = []
         self._calls_of: dict[str, int] = {}
+        self._background: list[tuple[str, int, int]] = []
         self._program = ""
         self._subprograms: list[tuple[str, list[dict[str, Any]]]] = []
 
@@ -159,6 +168,14 @@ class PlanEmitter:
         self.values += waits
         self.rows["retry"].append(tuple(settings[name] for name in names))
         return len(self.rows["retry"]) - 1
+
+    def rule(self, table: str, **settings: float) -> int:
+        names = _RULES[table].names or ()
+        self.rows[table].append(tuple(settings[name] for name in names))
+        return len(self.rows[table]) - 1
+
+    def background(self, program: str, instance: int, tag: tuple[str | int, ...]) -> None:
+        self._background.append((program, instance, site_hash(*tag)))
 
     def counter(self, component: str, name: str) -> int:
         return self.counters.setdefault((component, name), len(self.counters))
@@ -315,6 +332,11 @@ class PlanEmitter:
             row[4] = known[owner, name]
             self.rows["target"][t] = tuple(row)
         return np.asarray(table, np.int64)
+
+    def background_strands(self) -> np.ndarray:
+        """Return the table of strands that start before anything arrives."""
+        rows = [(self.starts[program], i, tag) for program, i, tag in self._background]
+        return np.asarray(rows, tables.BACKGROUND)
 
     def call_depth(self, code: np.ndarray, dispatch: np.ndarray) -> int:
         """Return how deep calls nest in the deepest program."""

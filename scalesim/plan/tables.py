@@ -9,8 +9,11 @@ import numpy as np
 
 __all__ = [
     "AMOUNT",
+    "BACKGROUND",
     "BALANCER",
     "BATCHES",
+    "BATCH_RULE",
+    "BATCH_SLOTS",
     "BURSTS",
     "CACHE",
     "CLOSED",
@@ -21,11 +24,15 @@ __all__ = [
     "FIFO",
     "LCFS",
     "LEVEL",
+    "LIMITER",
     "OPEN",
+    "PARTITION_RULE",
     "PHASE",
     "POPULARITY",
     "PREEMPTIVE",
     "PRIORITY",
+    "Plan",
+    "RATE",
     "RENEWAL",
     "REPLAY",
     "RETRY_RULE",
@@ -36,14 +43,14 @@ __all__ = [
     "SLOTS",
     "SOURCE",
     "STATION",
-    "TARGET",
-    "Plan",
     "StationLabel",
+    "TARGET",
 ]
 
-SLOTS, SHARED, AMOUNT, CORES, PREEMPTIVE = range(5)
+SLOTS, SHARED, AMOUNT, CORES, PREEMPTIVE, RATE, BATCH_SLOTS = range(7)
 """Kinds of station: slots with a waiting line, shared processors, an amount (memory), cores that
-differ or fail, processors that interrupt."""
+differ or fail, processors that interrupt, a rate that is kept, slots that take several from the
+line at once."""
 
 FIFO, LCFS, SHORTEST, PRIORITY = 0, 1, 2, 3
 """Orders of a station: who goes first."""
@@ -186,6 +193,38 @@ how often it changed.
 PHASE = np.dtype([("gap", "f8"), ("stay", "f8"), ("share", "f8"), ("first", "i8")])
 """A state of bursts: mean gap (inf: none arrive), mean stay, cumulated share of time, and where
 the cumulated probabilities of the next state are among the values."""
+LIMITER = np.dtype(
+    [
+        ("station", "i8"),
+        ("kind", "i8"),
+        ("gap", "f8"),
+        ("limit", "i8"),
+        ("window", "f8"),
+        ("delays", "i8"),
+        ("queue_limit", "i8"),
+        ("by_client", "i8"),
+        ("first", "i8"),
+        ("size", "i8"),
+    ]
+)
+"""``limit``: of the burst, or of a window; ``first``, ``size``: its cells in the meter table, so
+many for each client if ``by_client``."""
+BATCH_RULE = np.dtype(
+    [
+        ("station", "i8"),
+        ("room", "i8"),
+        ("counter", "i8"),
+        ("least", "i8"),
+        ("most", "i8"),
+        ("linger", "f8"),
+        ("polls", "i8"),
+        ("one_by_one", "i8"),
+    ]
+)
+PARTITION_RULE = np.dtype([("partitions", "i8"), ("consumers", "i8"), ("by", "i8")])
+"""``by`` 0: key, 1: client, 2: at random."""
+BACKGROUND = np.dtype([("program", "i8"), ("instance", "i8"), ("tag", "u8")])
+"""A strand that starts before anything arrives."""
 
 
 class StationLabel(NamedTuple):
@@ -216,6 +255,10 @@ class Plan:
     dispatch: np.ndarray
     cache: np.ndarray
     retry: np.ndarray
+    limiter: np.ndarray
+    batch: np.ndarray
+    partition: np.ndarray
+    background: np.ndarray
     endpoint: np.ndarray
     popularity: np.ndarray
     cumulated: np.ndarray
@@ -232,6 +275,7 @@ class Plan:
     key_count: int
     history_count: int
     fetch_count: int
+    meter_count: int
     endpoint_names: tuple[str, ...]
     station_labels: tuple[StationLabel, ...]
     level_labels: tuple[StationLabel, ...]

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import fmean
 
-from scalesim.components import Cache, Component, Database, LoadBalancer, MessageQueue, Service
+from scalesim.components import (
+    Cache,
+    Component,
+    Database,
+    LoadBalancer,
+    MessageQueue,
+    RateLimiter,
+    Service,
+)
 from scalesim.topology import Topology
 
 __all__ = ["Edge", "Layout", "edges", "layered", "resource_words", "size_words", "type_words"]
@@ -67,6 +75,8 @@ def size_words(part: Component) -> str:
         return "no bound" if part.capacity is None else _count(part.capacity, "item")
     if isinstance(part, LoadBalancer):
         return part.policy.type_name.replace("_", " ")
+    if isinstance(part, RateLimiter):
+        return f"{part.rate:,.4g}/s" + (" a client" if part.per == "client" else "")
     return ""
 
 

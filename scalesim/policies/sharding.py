@@ -1,4 +1,7 @@
-"""Sharding: which shard holds a key. A policy's function is ``shard_of(value, shards) -> int``."""
+"""Sharding: which shard holds a key. A policy's function is ``shard_of(value, shards) -> int``.
+
+The partitions of a message queue are chosen here, too: by `consumer_of`.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,22 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from scalesim.fields import Description, Family
-from scalesim.kernels.draws import hash_below
+from scalesim.kernels.draws import hash_below, u01
 
 __all__ = [
     "SHARDING",
     "HashSharding",
     "ModuloSharding",
+    "PARTITION_BY",
     "ShardingPolicy",
+    "consumer_of",
     "sharding_code",
     "sharding_functions",
 ]
 
 SHARDING = Family("sharding policy")
+PARTITION_BY = ("key", "client", "random")
+"""What decides a message's partition; the position is the plan's code."""
 
 
 class ShardingPolicy(Description):
@@ -61,3 +68,16 @@ class ModuloSharding(ShardingPolicy):
     """By the key's number modulo the number of shards."""
 
     shard_of = staticmethod(modulo)
+
+
+def consumer_of(partition, item, client, key, site):
+    """Return the consumer of the partition that a message falls into.
+
+    Partition p belongs to consumer p modulo their number: as even as possible, and the first have
+    one more.
+    """
+    if partition.by == 2:
+        place = int(u01(key, site, 0) * partition.partitions)
+    else:
+        place = hash_below(client if partition.by == 1 else item, partition.partitions)
+    return place % partition.consumers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as _html
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,11 +142,23 @@ def _component_rows(results: Results) -> list[dict[str, Any]]:
             add(name, f"first_attempt_failed_ratio[{label}]", value / calls)
         elif what != "calls":
             add(name, metric, value)
+    for name, size in _batch_sizes(results):
+        add(name, "batch_size_mean", size)
     for name, part in results.topology.components.items():
         shards = getattr(part, "shards", 1)
         if shards > 1:
             add(name, "shard_skew", _shard_skew(results, name, shards))
     return rows
+
+
+def _batch_sizes(results: Results) -> Iterator[tuple[str, float]]:
+    """Yield each queue that takes batches with the mean size of those taken."""
+    labels, counter = results.plan.station_labels, results.pooled("counter")
+    for rule in results.plan.batch:
+        queue = labels[rule["station"]]
+        members = [s for s, x in enumerate(labels) if x[:2] == queue[:2]]
+        taken, batches = results.station["granted"][members].sum(), counter[rule["counter"]]
+        yield queue.component, float(taken / batches) if batches else math.nan
 
 
 def _shard_skew(results: Results, name: str, shards: int) -> float:

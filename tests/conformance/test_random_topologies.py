@@ -22,6 +22,7 @@ from scalesim.components import (
     Endpoint,
     LoadBalancer,
     MessageQueue,
+    RateLimiter,
     Retry,
     Service,
     Workflow,
@@ -128,6 +129,36 @@ def processors(kind: type[Component]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 demands = st.one_of(positive, st.builds(dist.Exponential, positive))
+limits = st.one_of(
+    st.fixed_dictionaries({"rate": st.sampled_from((30.0, 100.0, 500.0)), "burst": small}),
+    st.fixed_dictionaries(
+        {
+            "rate": st.sampled_from((50.0, 100.0, 500.0)),
+            "algorithm": st.sampled_from(("fixed_window", "sliding_window")),
+            "window": st.sampled_from((0.02, 0.04)),
+        }
+    ),
+)
+partitions = {
+    "partitions": st.integers(1, 5),
+    "partition_by": st.sampled_from(("key", "client", "random")),
+}
+handling = {
+    "batch": st.sampled_from(((2, 2), (2, 3), (3, None))),
+    "batch_handling": st.sampled_from(("together", "one_by_one")),
+    "linger": st.none() | positive,
+}
+looking = {"poll_interval": st.one_of(positive, st.builds(dist.Exponential, positive))}
+consuming = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(handling, optional={**looking, **partitions}),
+    st.fixed_dictionaries(looking, optional=partitions),
+    st.fixed_dictionaries(
+        {"poll_interval": positive, "poll": st.just("fixed"), "batch": st.just((1, None))},
+        optional=partitions,
+    ),
+    st.fixed_dictionaries(partitions),
+)
 sizes = st.sampled_from((0.0, 1000.0)) | st.builds(dist.Exponential, st.just(1000.0))
 popularity = st.one_of(
     st.builds(UniformKeys, st.integers(1, 20)),
@@ -218,15 +249,16 @@ class Parts:
 
     def queue(self, name: str) -> None:
         draw = self.draw
-        self.all.append(
-            MessageQueue(
-                name,
-                handler=self.steps(computes=False),
-                consumers=draw(small),
-                capacity=draw(st.none() | small),
-                when_full=draw(st.sampled_from(("reject", "block"))),
-            )
+        part = MessageQueue(
+            name,
+            handler=self.steps(computes=False),
+            consumers=draw(small),
+            capacity=draw(st.none() | st.integers(0, 3)),
+            when_full=draw(st.sampled_from(("reject", "block"))),
         )
+        if part.capacity != 0:
+            part = replace(part, **draw(consuming))
+        self.all.append(part)
         self.queues.append(name)
 
     def service(self, name: str) -> None:
@@ -235,7 +267,11 @@ class Parts:
         part = Service(
             name,
             endpoints={
-                each: Endpoint(self.steps(), priority=draw(st.integers(0, 2)))
+                each: Endpoint(
+                    self.steps(),
+                    priority=draw(st.integers(0, 2)),
+                    shed_above=draw(st.none() | st.integers(1, 6)),
+                )
                 for each in ("get", "put")
             },
             instances=draw(small),
@@ -265,6 +301,21 @@ class Parts:
         }
         routes |= {places[0]: dict.fromkeys(places, 0.2)}
         self.add(Workflow(name, start=places[0], routes=routes), "run")
+
+    def limiter(self, name: str) -> None:
+        draw = self.draw
+        target = draw(st.sampled_from(self.sends))[0]
+        delays = draw(st.booleans())
+        part = RateLimiter(
+            name,
+            target=target,
+            **draw(limits),
+            on_excess="delay" if delays else "reject",
+            queue_limit=draw(bound) if delays else None,
+            per=draw(st.sampled_from(("all", "client"))),
+        )
+        self.add(part, "get", "put")
+        self.sends.append((name, 1))
 
     def balancer(self, name: str) -> None:
         draw = self.draw
@@ -316,10 +367,13 @@ def topologies(draw: Any) -> Topology:
     """A random topology of two to six parts behind an entry."""
     parts = Parts(draw)
     kinds = st.sampled_from(
-        ("database", "cache", "queue", "service", "service", "balancer", "workflow")
+        (
+            *("database", "cache", "queue", "queue", "service", "service"),
+            *("balancer", "limiter", "workflow"),
+        )
     )
     for number, kind in enumerate(draw(st.lists(kinds, min_size=1, max_size=5))):
-        if kind == "balancer" and not parts.sends:
+        if kind in ("balancer", "limiter") and not parts.sends:
             kind = "service"
         if kind == "workflow" and not parts.callable:
             kind = "database"

@@ -12,7 +12,7 @@ from scalesim.engines.compiled.state import State, grown, new_state
 from scalesim.engines.compiled.strands import FREE
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
-from scalesim.plan.tables import CORES, PREEMPTIVE, SHARED, SLOTS
+from scalesim.plan.tables import AMOUNT, CORES, PREEMPTIVE, SHARED
 from scalesim.recording import (
     CACHE_SERIES,
     HISTOGRAMS,
@@ -116,9 +116,9 @@ def _close_bucket(
     row = out["station"][bucket]
     # Who arrived was granted, rejected, left the line, or waits now and did not before. Processors
     # that share or interrupt know the wait at the end only, and count the grant there.
-    waiting = np.where(station["kind"] == SLOTS, station["depth"], 0.0)
+    waiting = np.where(station["kind"] == AMOUNT, 0.0, station["depth"])
     late = np.isin(station["kind"], (SHARED, CORES, PREEMPTIVE))
-    waiting += np.where(late, station["busy"] + station["depth"], 0.0)
+    waiting += np.where(late, station["busy"], 0.0)
     row["arrived"] = station["granted"] + station["rejected"] + station["abandoned"]
     row["arrived"] += waiting.astype(np.int64) - station["waiting_before"]
     station["waiting_before"] = waiting

@@ -33,6 +33,7 @@ from scalesim.engines.compiled import (
     operations,
     patience,
     preemption,
+    queues,
     requests,
     seldom,
     skew_heap,
@@ -41,7 +42,7 @@ from scalesim.engines.compiled import (
 )
 from scalesim.kernels import arrivals, draws, sampling
 from scalesim.plan import tables
-from scalesim.policies import eviction_rules, load_balancing
+from scalesim.policies import eviction_rules, limiting, load_balancing, sharding
 
 __all__ = ["build_kernel", "kernel_is_cached", "mark_cached", "source_digest"]
 
@@ -140,8 +141,8 @@ _SELDOM = {
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
-    ops, tables, arrivals, draws, sampling, eviction_rules, caches, cores, heap, ladders, loop,
-    operations, patience, preemption, requests, seldom, skew_heap,
+    ops, tables, arrivals, draws, sampling, eviction_rules, limiting, sharding, caches, cores,
+    heap, ladders, loop, operations, patience, preemption, queues, requests, seldom, skew_heap,
     stations, strands,
 )  # fmt: skip
 
@@ -154,6 +155,8 @@ def _helpers() -> list[Callable[..., Any]]:
         draws,
         sampling,
         eviction_rules,
+        limiting,
+        sharding,
         heap,
         strands,
         skew_heap,
@@ -163,6 +166,7 @@ def _helpers() -> list[Callable[..., Any]]:
         preemption,
         caches,
         requests,
+        queues,
         seldom,
         operations,
         loop,

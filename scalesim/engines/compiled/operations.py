@@ -12,11 +12,19 @@ from scalesim.engines.compiled.caches import drop_key, fill, lookup
 from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.ladders import choose_target
 from scalesim.engines.compiled.requests import end_request
-from scalesim.engines.compiled.seldom import BLOCKED, seldom_operation
+from scalesim.engines.compiled.seldom import seldom_operation
 from scalesim.engines.compiled.stations import IF_WAITING, RESUME, reserve, unreserve
-from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_child, origin
+from scalesim.engines.compiled.strands import (
+    BLOCKED,
+    draw,
+    free_strand,
+    make_ready,
+    new_child,
+    origin,
+)
 from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
 from scalesim.kernels.sampling import backoff_delay
+from scalesim.policies.sharding import consumer_of
 
 __all__ = ["BLOCKED", "NO_STRAND", "drawn_time", "end_strand", "other_operation", "route"]
 
@@ -75,7 +83,7 @@ def other_operation(st, i, row, pc, instance, key, now):
     elif op == ops.COUNT:
         st.counter[row.a] += 1
     elif op == ops.RECORD:
-        record(st, row.a, now - strand[i].started)
+        record(st, row.a, now - (strand[i].begun if row.b else strand[i].started))
     elif op == ops.JUMP:
         then = row.a
     elif op == ops.BRANCH:
@@ -161,6 +169,9 @@ def spawn(st, i, row, instance, key, now):
         strand[child].reply = serial
     else:
         offset = row.b if row.op == ops.SPAWN else 0
+        if row.op == ops.SEND:
+            rule = st.partition[row.b]
+            instance = consumer_of(rule, strand[i].item, strand[i].client, key, row.site)
         child = new_child(st, i, row.a, instance + offset, child_key(key, row.tag, offset), now)
         if row.op == ops.FORK:
             strand[child].parent = i

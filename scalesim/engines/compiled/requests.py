@@ -6,7 +6,7 @@ import math
 
 from scalesim.engines.compiled.heap import CLASS_SHIFT, as_bits, ix, push
 from scalesim.engines.compiled.stations import RESUME
-from scalesim.engines.compiled.strands import draw, free_strand, new_strand
+from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_strand
 from scalesim.kernels.arrivals import (
     batch_gap,
     burst_gap,
@@ -29,7 +29,15 @@ THINKING = -1
 
 
 def start_source(st):
-    """Schedule the first arrival, or every user's first thinking."""
+    """Start background strands; schedule the first arrival, or every user's first thinking."""
+    for number in range(len(st.background)):
+        row = st.background[number]
+        i = new_strand(st, 0.0)
+        me = st.strand[ix(i)]
+        me.pc = row.program
+        me.instance = row.instance
+        me.key = child_key(root_key(st.clock[0].seed, 0), row.tag, 0)
+        make_ready(st, i)
     if st.source[0].kind == CLOSED:
         user = 0
         for group in range(len(st.source)):

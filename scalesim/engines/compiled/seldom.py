@@ -12,18 +12,18 @@ from scalesim.engines.compiled.cores import change_level, core_event, work
 from scalesim.engines.compiled.heap import ix
 from scalesim.engines.compiled.patience import abandon, acquire_within
 from scalesim.engines.compiled.preemption import finish_preemptive, preempt
+from scalesim.engines.compiled.queues import queue_operation
 from scalesim.engines.compiled.stations import CORE, SELDOM_KINDS, finish_share, share
-from scalesim.engines.compiled.strands import draw, origin
+from scalesim.engines.compiled.strands import BLOCKED, draw, origin
 
-__all__ = ["BLOCKED", "seldom_event", "seldom_operation", "wait_over"]
-
-BLOCKED = -1
-"""Instead of a program counter: the strand waits for something."""
+__all__ = ["seldom_event", "seldom_operation", "wait_over"]
 
 
 def seldom_operation(st, i, row, pc, instance, key, now):
     """Run an operation; return the next program counter or `BLOCKED`."""
     op = row.op
+    if op >= ops.SHED:
+        return queue_operation(st, i, row, pc, instance, key, now)
     s = row.a + instance
     if op == ops.ENTER or op == ops.LEAVE:
         change_level(st, s, 1 if op == ops.ENTER else -1, now)
@@ -65,12 +65,14 @@ def seldom_event(st, what, serial, now):
 
 
 def wait_over(st, i, row, now):
-    """Let strand i go on after the operation `row`: it has computed, or lost its patience."""
+    """Let strand i go on after the operation `row`: it has computed, or waited for long enough."""
     me = st.strand[ix(i)]
     s = row.a + me.instance
     if row.op == ops.PREEMPT:
         finish_preemptive(st, s, i, now)
         me.pc += 1
+    elif row.op == ops.GATHER:
+        me.pc = row.on_fail
     else:
         abandon(st, s, i, now)
         me.status = ops.TIMED_OUT

@@ -119,6 +119,8 @@ STRAND = np.dtype(
         ("up", "i8"),
         ("until", "f8"),
         ("paused", "f8"),
+        ("rider", "i8"),
+        ("begun", "f8"),
     ]
 )
 CORE_STATE = np.dtype(
@@ -171,6 +173,11 @@ class State(NamedTuple):
     history: np.ndarray
     fetch: np.ndarray
     retry: np.ndarray
+    limiter: np.ndarray
+    meter: np.ndarray
+    batch: np.ndarray
+    partition: np.ndarray
+    background: np.ndarray
     endpoint: np.ndarray
     popularity: np.ndarray
     cumulated: np.ndarray
@@ -242,6 +249,11 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         history=np.zeros(plan.history_count, np.int64),
         fetch=np.full(plan.fetch_count, NOBODY, np.int64),
         retry=plan.retry.copy(),
+        limiter=plan.limiter.copy(),
+        meter=np.zeros(plan.meter_count),
+        batch=plan.batch.copy(),
+        partition=plan.partition.copy(),
+        background=plan.background.copy(),
         endpoint=plan.endpoint.copy(),
         popularity=plan.popularity.copy(),
         cumulated=plan.cumulated.copy(),
@@ -269,7 +281,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         level_time=np.zeros(int(plan.level["count"].sum())),
         level_entered=np.zeros(int(plan.level["count"].sum()), np.int64),
     )
-    return grown(state, 64 + 2 * users)
+    return grown(state, 64 + 2 * users + len(plan.background))
 
 
 def _filled(table: np.ndarray, dtype: np.dtype, **fields: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from scalesim.kernels.sampling import sample
 from scalesim.ops import COMPLETED
 
 __all__ = [
+    "BLOCKED",
     "FREE",
     "draw",
     "free_strand",
@@ -19,6 +20,8 @@ __all__ = [
 ]
 
 
+BLOCKED = -1
+"""Instead of the next program counter: the strand waits for something."""
 FREE = -2
 """Program counter of a strand in the free list."""
 
@@ -92,6 +95,7 @@ def new_child(st, parent, program, instance, key, now):
     me.client = other.client
     me.endpoint = other.endpoint
     me.origin = origin(st, parent)
+    me.begun = other.started if other.request >= 0 else other.begun
     return i
 
 

@@ -26,7 +26,12 @@ from scalesim.engines.reference.cores import Core, CoresStation, Level
 from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
 from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
 from scalesim.engines.reference.preemption import PreemptiveStation
-from scalesim.engines.reference.stations import SharedStation, Station
+from scalesim.engines.reference.stations import (
+    BatchStation,
+    RateStation,
+    SharedStation,
+    Station,
+)
 from scalesim.kernels.arrivals import (
     batch_gap,
     burst_gap,
@@ -38,7 +43,18 @@ from scalesim.kernels.arrivals import (
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
-from scalesim.plan.tables import BATCHES, BURSTS, CLOSED, CORES, PREEMPTIVE, RENEWAL, REPLAY, SHARED
+from scalesim.plan.tables import (
+    BATCH_SLOTS,
+    BATCHES,
+    BURSTS,
+    CLOSED,
+    CORES,
+    PREEMPTIVE,
+    RATE,
+    RENEWAL,
+    REPLAY,
+    SHARED,
+)
 from scalesim.recording import (
     CACHE_SERIES,
     HISTOGRAMS,
@@ -78,6 +94,10 @@ class Trial:
         self.target = as_objects(plan.target)
         self.endpoint = as_objects(plan.endpoint)
         self.retry = as_objects(plan.retry)
+        self.limiter = as_objects(plan.limiter)
+        self.meter = [0.0] * plan.meter_count
+        self.batch = as_objects(plan.batch)
+        self.partition = as_objects(plan.partition)
         self.source = as_objects(plan.source)
         self.segment = as_objects(plan.segment)
         self.phase = as_objects(plan.phase)
@@ -104,13 +124,23 @@ class Trial:
         if row["kind"] == CORES:
             first = int(row["first_core"])
             return CoresStation(self.env, row, self.cores[first : first + int(row["slots"])])
-        kinds = {SHARED: SharedStation, PREEMPTIVE: PreemptiveStation}
+        kinds = {
+            SHARED: SharedStation,
+            PREEMPTIVE: PreemptiveStation,
+            RATE: RateStation,
+            BATCH_SLOTS: BatchStation,
+        }
         return kinds.get(int(row["kind"]), Station)(self.env, row)
 
     # The loop -----------------------------------------------------------------------------
 
     def run(self, progress: Progress | None) -> Recording:
         """Run to the end of the last bucket, or until `progress` says stop."""
+        for row in as_objects(self.plan.background):
+            key = child_key(root_key(self.seed, 0), row.tag, 0)
+            self.strands += 1
+            frame = Frame(row.program, row.instance, key)
+            self.env.process(self.execute(Strand(frame, -1, -1, 0, 0.0)))
         if self.source[0].kind == CLOSED:
             user = 0
             for group in self.source:
@@ -166,6 +196,7 @@ class Trial:
         child = Strand(frame, strand.item, strand.client, strand.endpoint, self.env.now)
         child.reply, child.parent = reply, parent
         child.origin = strand.number
+        child.begun = strand.started if strand.request >= 0 else strand.begun
         self.strands += 1
         self.env.process(self.execute(child))
 

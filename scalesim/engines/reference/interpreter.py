@@ -15,6 +15,7 @@ import simpy
 from scalesim import ops
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.model import Frame, Reply, Strand
+from scalesim.engines.reference.queues import QUEUE_OPERATIONS, send
 from scalesim.kernels.draws import child_key, u01
 from scalesim.kernels.sampling import backoff_delay
 from scalesim.policies.load_balancing import balancing_functions
@@ -288,7 +289,7 @@ def spawn(trial: Trial, strand: Strand, row: Any) -> Waits:
 
 
 def record(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.record(row.a, trial.env.now - strand.started)
+    trial.record(row.a, trial.env.now - (strand.begun if row.b else strand.started))
     _next(strand)
     yield from ()
 
@@ -387,6 +388,7 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     record,
     count,
     jump,
+    send,
     share,
     branch,
     fail,
@@ -397,4 +399,5 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     preempt,
     fetch,
     fetched,
+    *QUEUE_OPERATIONS,
 )

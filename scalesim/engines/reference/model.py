@@ -14,7 +14,7 @@ from scalesim.engines.reference.clock import fire
 from scalesim.ops import COMPLETED
 from scalesim.policies.eviction import EVICTION
 
-__all__ = ["CacheModel", "Frame", "Reply", "Strand", "as_objects"]
+__all__ = ["CacheModel", "Frame", "Message", "Reply", "Strand", "as_objects"]
 
 
 def as_objects(table: np.ndarray) -> list[Any]:
@@ -65,11 +65,25 @@ class Strand:
     joining: simpy.Event | None = None
     request: int = -1
     origin: int = -1
+    begun: float = 0.0
+    since: float = 0.0
+    message: Message | None = None
 
     @property
     def number(self) -> int:
         """The number of the request on whose behalf this strand runs."""
         return self.request if self.request >= 0 else self.origin
+
+
+class Message:
+    """A strand in the line of consumers that take batches; the leader of one keeps its riders."""
+
+    def __init__(self, strand: Strand, env: simpy.Environment) -> None:
+        self.strand = strand
+        self.event = simpy.Event(env)
+        self.since = env.now
+        self.taken = self.overdue = False
+        self.riders: list[Message] = []
 
 
 class CacheModel:

@@ -14,11 +14,12 @@ from typing import Any
 import simpy
 
 from scalesim.engines.reference.clock import after, fire, later
+from scalesim.engines.reference.model import Message
 from scalesim.kernels.draws import bucket
 from scalesim.ops import COMPLETED, DEPARTURE, ROUNDING, TIMED_OUT
 from scalesim.plan.tables import LCFS, PRIORITY, SHORTEST
 
-__all__ = ["SharedStation", "Station", "Waiter"]
+__all__ = ["BatchStation", "RateStation", "SharedStation", "Station", "Waiter"]
 
 
 @dataclass(eq=False)
@@ -218,3 +219,50 @@ class SharedStation(Station):
         else:
             self.virtual = 0.0
         fire(done)
+
+
+class RateStation(Station):
+    """A rate that is kept: each that passes uses its share, 1 / rate, of the time."""
+
+    def __init__(self, *args: Any) -> None:
+        self.waiting = 0
+        super().__init__(*args)
+
+    @property
+    def depth(self) -> int:
+        """Strands that are not through yet."""
+        return self.waiting
+
+    def join(self, gap: float) -> None:
+        """Take a place in the rate's schedule."""
+        self.advance(self.env.now)
+        self.busy_area += gap
+        self.waiting += 1
+
+    def passed(self, wait: float) -> None:
+        """Be through after `wait` seconds."""
+        self.advance(self.env.now)
+        self.waiting -= 1
+        self.record_wait(wait)
+        self.served += 1
+
+
+class BatchStation(Station):
+    """Consumers that take several messages, which are what its line holds, at once."""
+
+    def due(self, least: int) -> bool:
+        """Whether enough wait, or the first has waited for long enough."""
+        return self.depth >= least or (self.depth > 0 and self.line[0].overdue)
+
+    def join(self, message: Message) -> None:
+        """Wait in line."""
+        self.advance(self.env.now)
+        self.arrived += 1
+        self.line.append(message)
+
+    def take(self) -> Message:
+        """Take the first out of the line."""
+        message: Message = self.line.pop(0)
+        message.taken = True
+        self.record_wait(self.env.now - message.since)
+        return message
