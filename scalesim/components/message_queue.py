@@ -112,7 +112,7 @@ class MessageQueue(MachineComponent):
             yield Problem("", "poll fixed needs a constant poll_interval", ("poll",))
         if isinstance(self.poll_interval, Distribution) and not self.poll_interval.mean > 0:
             yield Problem("", "the mean is 0; a sleep takes time", ("poll_interval",))
-        if self.capacity == 0 and (self._gathers or self.partitions is not None):
+        if self.capacity == 0 and self._gathers:
             yield Problem(
                 "",
                 "capacity 0 leaves no messages to take together, to poll or to partition",
@@ -126,8 +126,12 @@ class MessageQueue(MachineComponent):
 
     @property
     def _gathers(self) -> bool:
-        """Whether consumers do more than take one message as soon as there is one."""
-        return self.batch is not None or self.poll_interval is not None
+        """Whether consumers do more than take one message as soon as there is one.
+
+        Or have their own lines but one room: RELEASE knows only the room of an instance.
+        """
+        shared_room = self.partitions is not None and self.capacity is not None
+        return self.batch is not None or self.poll_interval is not None or shared_room
 
     def lower(self, emit: Emitter) -> None:
         limit = 0 if self.when_full == "reject" else None

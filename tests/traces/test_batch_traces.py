@@ -197,3 +197,17 @@ def test_end_to_end_time_counts_from_the_arrival_of_the_request(engine) -> None:
     # Published at 1 and 2, relayed at 2 and 3, done at 3 and 4.
     assert total(results, "end_to_end_time", "second") == near(3 + 4)
     assert total(results, "message_time", "second") == near(1 + 1)
+
+
+@both_engines
+def test_partitions_share_one_room(engine) -> None:
+    """One consumer has all; one message waits, and when it is taken at 2 there is room again."""
+    jobs = ss.MessageQueue("jobs", handler=[ss.sleep(2.0)], partitions=1, consumers=2, capacity=1)
+    results = run(engine, jobs, at=[0, 0.5, 1, 2, 3], key=(0,) * 5)
+    said = [outcome for _, outcome in outcomes(results)]
+    assert said == ["completed", "completed", "rejected", "completed", "rejected"]
+    other = ss.MessageQueue(
+        "jobs", handler=[ss.sleep(2.0)], partitions=9, consumers=9, capacity=1, when_full="block"
+    )
+    results = run(engine, other, at=range(90), key=tuple(range(90)))
+    assert metric(results, "jobs", "message_time_count") == 90
