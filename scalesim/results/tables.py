@@ -142,23 +142,28 @@ def _component_rows(results: Results) -> list[dict[str, Any]]:
             add(name, f"first_attempt_failed_ratio[{label}]", value / calls)
         elif what != "calls":
             add(name, metric, value)
-    for name, size in _batch_sizes(results):
-        add(name, "batch_size_mean", size)
-    for name, part in results.topology.components.items():
-        shards = getattr(part, "shards", 1)
-        if shards > 1:
-            add(name, "shard_skew", _shard_skew(results, name, shards))
+    for row in (*_batch_sizes(results), *_shard_skews(results)):
+        add(*row)
     return rows
 
 
-def _batch_sizes(results: Results) -> Iterator[tuple[str, float]]:
-    """Yield each queue that takes batches with the mean size of those taken."""
+def _batch_sizes(results: Results) -> Iterator[tuple[str, str, float]]:
+    """Yield for each queue that takes batches the mean size of those taken."""
     labels, counter = results.plan.station_labels, results.pooled("counter")
     for rule in results.plan.batch:
         queue = labels[rule["station"]]
         members = [s for s, x in enumerate(labels) if x[:2] == queue[:2]]
         taken, batches = results.station["granted"][members].sum(), counter[rule["counter"]]
-        yield queue.component, float(taken / batches) if batches else math.nan
+        size = float(taken / batches) if batches else math.nan
+        yield queue.component, "batch_size_mean", size
+
+
+def _shard_skews(results: Results) -> Iterator[tuple[str, str, float]]:
+    """Yield how much busier the busiest shard is, for each component that is sharded."""
+    for name, part in results.topology.components.items():
+        shards = getattr(part, "shards", 1)
+        if shards > 1:
+            yield name, "shard_skew", _shard_skew(results, name, shards)
 
 
 def _shard_skew(results: Results, name: str, shards: int) -> float:
