@@ -25,7 +25,7 @@ import click  # noqa: E402
 import scalesim  # noqa: E402
 from scalesim import errors, ops, units  # noqa: E402
 from scalesim.cli import main as command_line  # noqa: E402
-from scalesim.components import COMPONENTS, Endpoint, Retry  # noqa: E402
+from scalesim.components import COMPONENTS, Endpoint, Failures, Retry  # noqa: E402
 from scalesim.components.steps import STEPS  # noqa: E402
 from scalesim.distributions import Distribution  # noqa: E402
 from scalesim.fields import (  # noqa: E402
@@ -210,6 +210,7 @@ def components_page() -> str:
         "in Python every quantity is in its base unit, in files it carries its unit.\n\n"
         f"{family(COMPONENTS, 2, ('name',))}\n"
         f"{entry(Endpoint, 'Endpoint', 2)}\n"
+        f"{entry(Failures, 'Failures', 2)}\n"
         f"## Steps\n\nWhat an endpoint does, in order. In Python: `ss.compute(...)`, "
         "`ss.call(...)`, `ss.sleep(...)`, `ss.parallel(...)`, `ss.publish(...)`; "
         "the others are in `scalesim.components`.\n\n"

@@ -2,7 +2,8 @@
 
 A component lowers itself into a program of these operations; every engine interprets them. A
 *strand* is one thread of control that executes a program: a request, an attempt of a call with a
-time-out or retries, a branch of a parallel step, a message, the applying of a write by a replica.
+time-out or retries, a branch of a parallel step, a message, the applying of a write by a replica,
+or something in the background that starts at time 0, such as the failures of a core.
 `docs/reference/ops.md` is generated from `OPERATIONS`.
 
 Order of events. The key of an event is ``(time, class, sequence)``. At equal time departures come
@@ -25,13 +26,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "ACQUIRE", "ACQUIRE_WITHIN", "ADMIT", "ADMITTED", "ARRIVAL", "ATTEMPT", "BRANCH", "CALL",
-    "CHANCE", "COMPLETED", "CONTEND", "COUNT", "DELAY", "DEPARTURE", "DISMISS", "DROP", "ENTER",
-    "FAIL", "FAILED", "FETCH", "FETCHED", "FILL", "FORK", "GATHER", "JOIN", "JUMP", "LEAVE",
-    "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES", "OVERDUE", "Operation", "PICK", "POLL", "PREEMPT",
-    "RECORD", "REJECTED", "RELEASE", "RESERVE", "RETRY", "RETURN", "ROUNDING", "ROUTE", "SEND",
-    "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN", "TAIL", "TIMED_OUT", "TIMER", "TRANSFER",
-    "UNRESERVE", "WORK",
+    "ACQUIRE", "ACQUIRE_WITHIN", "ADMIT", "ADMITTED", "ARRIVAL", "ATTEMPT", "BRANCH", "BREAK",
+    "CALL", "CHANCE", "COMPLETED", "CONTEND", "COUNT", "DELAY", "DEPARTURE", "DISMISS", "DROP",
+    "ENTER", "FAIL", "FAILED", "FETCH", "FETCHED", "FILL", "FORK", "GATHER", "JOIN", "JUMP",
+    "LEAVE", "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES", "OVERDUE", "Operation", "PICK", "POLL",
+    "PREEMPT", "RECORD", "REJECTED", "RELEASE", "REPAIR", "RESERVE", "RETRY", "RETURN", "ROUNDING",
+    "ROUTE", "SEND", "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN", "TAIL", "TIMED_OUT", "TIMER",
+    "TRANSFER", "UNRESERVE", "WEAR", "WORK",
 ]  # fmt: skip
 
 DEPARTURE, ARRIVAL, TIMER = 1, 2, 3
@@ -281,6 +282,26 @@ OPERATIONS = (
         "Let all who wait for this fetch go on, in the order they came, with this strand's status.",
     ),
     Operation(
+        "WEAR",
+        "a: station, b: sampler, c: cores of a unit, x: 1 to count only time in which it serves",
+        "Let the drawn time pass for a unit of the cores of station a + instance: the c cores from "
+        "c times the strand's key on.",
+        events="timer",
+        draws="one time",
+    ),
+    Operation(
+        "BREAK",
+        "a: station, c: cores of a unit",
+        "Take a unit's cores down, as WEAR names them; their work stops where it is.",
+    ),
+    Operation(
+        "REPAIR",
+        "a: station, c: cores of a unit",
+        "Take a unit's cores up again; the first in line resume or begin. Where times are recorded "
+        "ones, the next failure takes the next of them.",
+        events="departure",
+    ),
+    Operation(
         "SHED",
         "a: station, b: threshold",
         "Fail with `rejected` if b or more are at station a + instance, waiting or served.",
@@ -335,5 +356,5 @@ OPERATIONS = (
     ACQUIRE, RELEASE, SERVE, SHARE, DELAY, TRANSFER, RESERVE, UNRESERVE, CALL, TAIL, RETURN,
     ROUTE, SETTLE, PICK, LOOKUP, FILL, DROP, CHANCE, ATTEMPT, RETRY, FORK, JOIN, SPAWN, RECORD,
     COUNT, JUMP, SEND, CONTEND, BRANCH, FAIL, WORK, ENTER, LEAVE, ACQUIRE_WITHIN, PREEMPT, FETCH,
-    FETCHED, SHED, ADMIT, ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP,
+    FETCHED, WEAR, BREAK, REPAIR, SHED, ADMIT, ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP,
 ) = range(len(OPERATIONS))  # fmt: skip

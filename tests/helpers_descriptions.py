@@ -126,12 +126,25 @@ def _cache(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _database(fields: dict[str, Any]) -> dict[str, Any]:
-    fields = {"disk_iops": 100.0, **one_price(fields)}
+    fields = {"disk_iops": 100.0, **_cores(one_price(fields))}
     return fields if fields.get("read_replicas") else without(fields, "apply")
 
 
+def _cores(fields: dict[str, Any]) -> dict[str, Any]:
+    """Let what is said of the cores go together."""
+    if "core_speeds" in fields:
+        fields = {**fields, "cores": len(fields["core_speeds"])}
+    else:
+        fields = without(fields, "core_choice")
+    if "core_speeds" in fields or "failures" in fields:
+        fields = {**fields, "cpu_discipline": "fifo"}
+    if fields.get("cpu_discipline", "ps") != "ps":
+        fields = without(fields, "contention", "coherency")
+    return fields
+
+
 def _service(fields: dict[str, Any]) -> dict[str, Any]:
-    fields = one_price(fields)
+    fields = _cores(one_price(fields))
     if fields.get("memory_base", 0.0) >= fields.get("memory", 0.0):
         return without(fields, "memory_base", "memory", "memory_per_request")
     return fields

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 import scalesim as ss
 from scalesim import units
-from scalesim.components import COMPONENTS, RateLimiter, Workflow, fail
+from scalesim.components import COMPONENTS, Failures, RateLimiter, Workflow, fail
 from scalesim.components.calls import Call
 from scalesim.components.steps import STEPS, Compute
 from scalesim.distributions import Constant, Erlang, HyperExponential, Weibull
@@ -325,6 +325,32 @@ INTEGER = "allowed is a whole number from"
         (web(core_speeds=(1.0,)), 'core_speeds: cpu_discipline is "ps"; it needs "fifo"'),
         (web(core_speeds=(0.0,), cpu_discipline="fifo"), "core_speeds.0: got 0"),
         (web(core_choice="random"), "core_choice needs core_speeds"),
+        (
+            web(failures=Failures(time_to_failure=1.0, repair_time=1.0)),
+            'failures: cpu_discipline is "ps"; it needs "fifo"',
+        ),
+        (
+            web(
+                failures=Failures(time_to_failure=0.0, repair_time=-1.0, crews=0, of="rack"),
+                cpu_discipline="fifo",
+            ),
+            "failures.time_to_failure: got 0 s: nothing would ever work",
+        ),
+        (
+            web(
+                failures=Failures(time_to_failure=1.0, repair_time=1.0, crews=0),
+                cpu_discipline="fifo",
+            ),
+            "failures.crews: got 0",
+        ),
+        (
+            web(
+                failures=Failures(time_to_failure=1.0, repair_time=1.0, of="instance", when="busy"),
+                cpu_discipline="fifo",
+                cores=2,
+            ),
+            "failures.when: instances that fail only while busy need one core each, not 2",
+        ),
         (
             web(coherency=0.1, cpu_discipline="fifo"),
             'coherency: got 0.1, but cpu_discipline is "fifo"; it needs "ps"',

@@ -6,6 +6,7 @@ from scalesim.components.base import COMPONENTS, Component, MachineComponent
 from scalesim.components.cache import Cache
 from scalesim.components.calls import call
 from scalesim.components.database import Database
+from scalesim.components.failures import Failures
 from scalesim.components.load_balancer import LoadBalancer
 from scalesim.components.message_queue import MessageQueue
 from scalesim.components.rate_limiter import RateLimiter
@@ -20,6 +21,7 @@ __all__ = [
     "Component",
     "Database",
     "Endpoint",
+    "Failures",
     "LoadBalancer",
     "MachineComponent",
     "MessageQueue",

@@ -87,8 +87,13 @@ class Emitter(Protocol):
     def rule(self, table: str, **settings: float) -> int:
         """Declare a rule, ``retry``, ``limiter``, ``batch`` or ``partition``; return its index."""
 
-    def background(self, program: str, instance: int, tag: tuple[str | int, ...]) -> None:
-        """Let a strand run `program` at `instance` from the beginning; nobody waits for it."""
+    def background(
+        self, program: str, instance: int, tag: tuple[str | int, ...], *, item: int = -1
+    ) -> None:
+        """Let a strand run `program` at `instance` from the beginning, `item` being its key.
+
+        Nobody waits for it.
+        """
 
     def counter(self, component: str, name: str) -> int:
         """Declare a counter; return its index."""

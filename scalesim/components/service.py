@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
+from scalesim.components.failures import Failures
 from scalesim.components.processors import CPU_DISCIPLINES, check_slowdown, processors
 from scalesim.components.steps import (
     Scope,
@@ -85,6 +86,8 @@ class Service(MachineComponent):
         Speed of each core of one instance: a demand d takes d / speed. Needs ``fifo``.
     core_choice : {"fastest", "random"}
         Which of several idle cores begins, where speeds are given.
+    failures : Failures, optional
+        Of cores or of instances. Needs ``fifo``.
     contention, coherency : float [>= 0]
         How much computations slow each other down (universal scalability law): with n at once
         each progresses at ``1 / (1 + contention (n - 1) + coherency n (n - 1))`` of what sharing
@@ -119,6 +122,7 @@ class Service(MachineComponent):
     core_choice: str = param(
         Name(choices=("fastest", "random")), "which idle core begins", default="fastest"
     )
+    failures: Failures | None = param(Nested(Failures), "of cores or of instances", default=None)
     contention: float = param(Number(at_least=0), "slowdown by waiting for another", default=0.0)
     coherency: float = param(Number(at_least=0), "slowdown by agreeing with another", default=0.0)
     memory: float | None = param(Number("B", above=0), "memory, an instance", default=None)
@@ -162,6 +166,13 @@ class Service(MachineComponent):
             yield from self._needs_fifo("core_speeds")
         elif self.core_choice != "fastest":
             yield Problem("", "core_choice needs core_speeds", ("core_choice",))
+        if self.failures is not None:
+            yield from self._needs_fifo("failures")
+            if self.failures.of == "instance" and self.failures.when == "busy" and self.cores != 1:
+                message = (
+                    f"instances that fail only while busy need one core each, not {self.cores}"
+                )
+                yield Problem("", message, ("failures", "when"))
 
     def _needs_fifo(self, field: str) -> Iterator[Problem]:
         if self.cpu_discipline != "fifo":
@@ -190,7 +201,7 @@ class Service(MachineComponent):
         widest = max(computations_at_once(each.steps) for each in self.endpoints.values())
         slowdown = (self.contention, self.coherency)
         slots = self.workers * widest
-        if self.core_speeds is not None:
+        if self.core_speeds is not None or self.failures is not None:
             cpu_op = ops.WORK
             cpu = emit.station(
                 self.name,
@@ -198,13 +209,15 @@ class Service(MachineComponent):
                 count=n,
                 slots=self.cores,
                 kind="cores",
-                core_speeds=self.core_speeds,
+                core_speeds=self.core_speeds or (1.0,) * self.cores,
                 random_core=self.core_choice == "random",
             )
         else:
             cpu, cpu_op = processors(
                 emit, self.name, n, slots, self.cores, self.cpu_discipline, slowdown
             )
+        if self.failures is not None:
+            self.failures.lower(emit, self.name, cpu, n, self.cores)
         memory = network_in = network_out = -1
         if self.memory is not None:
             memory = emit.station(

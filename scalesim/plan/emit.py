@@ -77,7 +77,7 @@ class PlanEmitter:
         self._samplers: dict[SamplerRow, int] = {}
         self._targets: list[tuple[str, str]] = []
         self._calls_of: dict[str, int] = {}
-        self._background: list[tuple[str, int, int]] = []
+        self._background: list[tuple[str, int, int, int]] = []
         self._program = ""
         self._subprograms: list[tuple[str, list[dict[str, Any]]]] = []
 
@@ -174,8 +174,10 @@ class PlanEmitter:
         self.rows[table].append(tuple(settings[name] for name in names))
         return len(self.rows[table]) - 1
 
-    def background(self, program: str, instance: int, tag: tuple[str | int, ...]) -> None:
-        self._background.append((program, instance, site_hash(*tag)))
+    def background(
+        self, program: str, instance: int, tag: tuple[str | int, ...], *, item: int = -1
+    ) -> None:
+        self._background.append((program, instance, item, site_hash(*tag)))
 
     def counter(self, component: str, name: str) -> int:
         return self.counters.setdefault((component, name), len(self.counters))
@@ -335,7 +337,7 @@ class PlanEmitter:
 
     def background_strands(self) -> np.ndarray:
         """Return the table of strands that start before anything arrives."""
-        rows = [(self.starts[program], i, tag) for program, i, tag in self._background]
+        rows = [(self.starts[program], *rest) for program, *rest in self._background]
         return np.asarray(rows, tables.BACKGROUND)
 
     def call_depth(self, code: np.ndarray, dispatch: np.ndarray) -> int:

@@ -223,8 +223,8 @@ BATCH_RULE = np.dtype(
 )
 PARTITION_RULE = np.dtype([("partitions", "i8"), ("consumers", "i8"), ("by", "i8")])
 """``by`` 0: key, 1: client, 2: at random."""
-BACKGROUND = np.dtype([("program", "i8"), ("instance", "i8"), ("tag", "u8")])
-"""A strand that starts before anything arrives."""
+BACKGROUND = np.dtype([("program", "i8"), ("instance", "i8"), ("item", "i8"), ("tag", "u8")])
+"""A strand that starts before anything arrives; ``item``: its key register."""
 
 
 class StationLabel(NamedTuple):

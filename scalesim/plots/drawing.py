@@ -22,6 +22,7 @@ from matplotlib.textpath import text_to_path
 from scalesim.plots.graph import Edge, Layout, layered, resource_words, size_words, type_words
 from scalesim.plots.style import GREY, HEAT, INK, Picture, house_style, percent
 from scalesim.results import Results
+from scalesim.results.bottleneck import NO_LIMIT
 from scalesim.topology import Topology
 
 __all__ = ["draw"]
@@ -125,7 +126,7 @@ def _busiest(results: Results) -> dict[str, tuple[float, str]]:
     busiest: dict[str, tuple[float, str]] = {}
     for used, label in zip(results.utilization, results.plan.station_labels, strict=True):
         known = busiest.get(label.component, (-1.0, ""))
-        if used > known[0] and label.resource != "room":
+        if used > known[0] and label.resource not in NO_LIMIT:
             busiest[label.component] = (float(used), label.resource)
     return busiest
 

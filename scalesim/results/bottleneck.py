@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Bottleneck"]
+__all__ = ["NO_LIMIT", "Bottleneck"]
+
+NO_LIMIT = ("room", "repair")
+"""Resources that are full because of others (a queue's room) or limit no request by themselves."""
 
 
 @dataclass(frozen=True)

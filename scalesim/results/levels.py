@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scalesim.components import Service
 from scalesim.errors import InvalidInput, nearest
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from scalesim.results.results import Results
 
-__all__ = ["entered", "levels_table", "time_shares"]
+__all__ = ["availability_table", "levels_table", "time_shares"]
 
 
 def time_shares(results: Results, component: str, what: str) -> np.ndarray:
@@ -22,11 +23,6 @@ def time_shares(results: Results, component: str, what: str) -> np.ndarray:
     time = _pooled(results, component, what, "level_time")
     total = float(time.sum())
     return time / total if total else np.full(len(time), math.nan)
-
-
-def entered(results: Results, component: str, what: str) -> np.ndarray:
-    """Return how often each number was entered from below, over all instances and trials."""
-    return _pooled(results, component, what, "level_entered")
 
 
 def _pooled(results: Results, component: str, what: str, name: str) -> np.ndarray:
@@ -66,3 +62,39 @@ def levels_table(results: Results) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=["component", "what", "mean", "p50", "p90", "p99"])
+
+
+def availability_table(results: Results) -> pd.DataFrame:
+    """Return how available each number of units of each service with failures is."""
+    import pandas as pd
+
+    rows = []
+    labels = results.plan.level_labels
+    for component in dict.fromkeys(x.component for x in labels if x.resource == "down"):
+        part = results.topology[component]
+        assert isinstance(part, Service)
+        assert part.failures is not None
+        share = time_shares(results, component, "down")
+        # An outage begins when one unit more goes down than is spare.
+        begun = _pooled(results, component, "down", "level_entered")
+        groups = sum((x.component, x.resource) == (component, "down") for x in labels)
+        time = results.measured_time * groups
+        units = len(share) - 1
+        for needed in range(1, units + 1):
+            spare = units - needed
+            outage = float(share[spare + 1 :].sum())
+            count = int(begun[spare + 1])
+            rows.append(
+                {
+                    "component": component,
+                    "unit": part.failures.of,
+                    "units": units,
+                    "needed": needed,
+                    "availability_ratio": float(share[: spare + 1].sum()),
+                    "outages_per_hour": 3600 * count / time if time else math.nan,
+                    "outage_mean_s": outage * time / count if count else math.nan,
+                    "units_up_mean": units - float(share @ np.arange(units + 1)),
+                }
+            )
+    columns = ["component", "unit", "units", "needed", "availability_ratio", "outages_per_hour"]
+    return pd.DataFrame(rows, columns=[*columns, "outage_mean_s", "units_up_mean"])

@@ -15,7 +15,7 @@ from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT
 from scalesim.recording import CACHE_SERIES, Recording
 from scalesim.results import levels, tables
-from scalesim.results.bottleneck import Bottleneck
+from scalesim.results.bottleneck import NO_LIMIT, Bottleneck
 from scalesim.results.latency import Latency, histogram_quantile
 
 if TYPE_CHECKING:
@@ -202,9 +202,10 @@ class Results:
     def time_shares(self, component: str, what: str) -> np.ndarray:
         """Return the share of time at each number of something [ratio], float array [0, 1, ...].
 
-        What is kept, `levels_table` lists: ``core_0`` (a core of a service with `core_speeds`,
-        idle or busy), averaged over the instances. Reversed and summed up it is the share of time
-        with at least so many: ``shares[::-1].cumsum()[::-1]``.
+        What is kept, `levels_table` lists: ``core_0`` (a core of a service with `core_speeds` or
+        `failures`, idle or busy) and ``down`` (units that have failed), over all instances.
+        Summed up from the end, ``shares[::-1].cumsum()[::-1]``, it is the share of time with at
+        least so many.
         """
         return levels.time_shares(self, component, what)
 
@@ -233,7 +234,7 @@ class Results:
         shown = [
             s
             for s, label in enumerate(self.plan.station_labels)
-            if label.resource != "room"
+            if label.resource not in NO_LIMIT
             and (self.plan.station["kind"][s] != AMOUNT or station["rejected"][s])
         ]
         if not shown or not self.measured_time:
@@ -298,6 +299,16 @@ class Results:
     def keys_table(self) -> pd.DataFrame:
         """Return hit ratios by key, if ``record_keys`` asked for them."""
         return tables.keys(self)
+
+    def availability_table(self) -> pd.DataFrame:
+        """Return, for each service with failures, how available k of its units are together.
+
+        One row for each number of units needed (cores of an instance, or instances): the share of
+        time with at least so many up, how often an hour there were too few, for how long on
+        average, and the mean number that was up. Tiers in series that fail independently are all
+        available for the product of their shares.
+        """
+        return levels.availability_table(self)
 
     def series(self) -> pd.DataFrame:
         """Return one row for each bucket of time: rates, latency, utilizations (first trial)."""

@@ -20,6 +20,7 @@ from scalesim.components import (
     Component,
     Database,
     Endpoint,
+    Failures,
     LoadBalancer,
     MessageQueue,
     RateLimiter,
@@ -105,16 +106,6 @@ times = st.one_of(
     st.just(dist.Shifted(0.001, dist.Exponential(0.004))),
     st.just(dist.Mixture(probabilities=(0.7, 0.3), parts=(0.001, dist.Exponential(0.01)))),
 )
-unequal_cores = st.lists(st.sampled_from((0.5, 1.0, 3.0)), min_size=1, max_size=3).flatmap(
-    lambda speeds: st.fixed_dictionaries(
-        {
-            "cores": st.just(len(speeds)),
-            "core_speeds": st.just(tuple(speeds)),
-            "core_choice": st.sampled_from(("fastest", "random")),
-            "cpu_discipline": st.just("fifo"),
-        }
-    )
-)
 
 
 def processors(kind: type[Component]) -> st.SearchStrategy[dict[str, Any]]:
@@ -178,6 +169,30 @@ ARRIVALS = (
     Batches(2.5, law="geometric"),
     Bursts(rates=(1.0, 0.0, 4.0), switch_rates=((0, 40, 0), (10, 0, 20), (30, 0, 0))),
 )
+
+
+@st.composite
+def odd_cores(draw: Any) -> dict[str, Any]:
+    """Cores of different speed, or that fail, or both."""
+    cores = draw(small)
+    speeds = st.tuples(*[st.sampled_from((0.5, 1.0, 3.0))] * cores)
+    fields = {"cores": cores, "cpu_discipline": "fifo", "core_speeds": draw(st.none() | speeds)}
+    if fields["core_speeds"]:
+        fields["core_choice"] = draw(st.sampled_from(("fastest", "random")))
+    of = draw(st.sampled_from(("core", "instance")))
+    whens = ("always", "busy") if of == "core" or cores == 1 else ("always",)
+    fields["failures"] = draw(
+        st.none()
+        | st.builds(
+            Failures,
+            time_to_failure=demands,
+            repair_time=times,
+            of=st.just(of),
+            crews=st.none() | small,
+            when=st.sampled_from(whens),
+        )
+    )
+    return fields
 
 
 class Parts:
@@ -279,7 +294,7 @@ class Parts:
             backlog=draw(bound),
             backlog_order=draw(st.sampled_from(("fifo", "lcfs", "priority"))),
             queue_timeout=draw(st.none() | times),
-            **draw(st.builds(dict, processors(Service), cores=small) | unequal_cores),
+            **draw(st.builds(dict, processors(Service), cores=small) | odd_cores()),
             memory=500.0 if memory else None,
             memory_base=draw(st.sampled_from((0.0, 100.0))) if memory else 0.0,
             memory_per_request=draw(st.sampled_from((0.0, 100.0, 300.0))) if memory else 0.0,

@@ -1,15 +1,17 @@
-"""How servers serve: slowed down by each other, with cores of different speed.
+"""How servers serve: slowed down by each other, with cores of different speed, failing.
 
 Formulas: Gunther, "Guerrilla capacity planning" (2007), the number in service being a birth-death
-chain; numbers of unequal cores: solved as Markov chains (Gumbel 1960, Singh 1970).
+chain; numbers of unequal and of failing cores: solved as Markov chains (Gumbel 1960, Singh 1970;
+White & Christie 1958); failures only while serving: Avi-Itzhak & Naor (1963), completion times.
 """
 
 from __future__ import annotations
 
 import pytest
-from theory.estimates import assert_covers, by_trial, simulate
+from theory.estimates import assert_covers, by_trial, of_station, simulate
 
 import scalesim as ss
+from scalesim.components import Failures
 
 EXP = ss.Exponential
 
@@ -75,3 +77,79 @@ def test_unequal_cores(choice, W, busy) -> None:
     for k, expected in enumerate(busy):
         shares = by_trial(results, lambda trial, k=k: trial.time_shares("server", f"core_{k}")[1])
         assert_covers(shares, expected, 0.01)
+
+
+def failing(cores, failures):
+    server = ss.Service(
+        "server",
+        workers=10**6,
+        cores=cores,
+        cpu_discipline="fifo",
+        failures=failures,
+        endpoints={"get": [ss.compute(EXP(0.01))]},
+    )
+    return ss.Topology(server, entry="server")
+
+
+def down(results, k: int) -> list[float]:
+    """Return the share of time with k units down, in each trial."""
+    return by_trial(results, lambda trial: trial.time_shares("server", "down")[k])
+
+
+@pytest.mark.parametrize(
+    ("cores", "rate", "up", "repair", "W", "availability"),
+    [
+        (1, 50.0, 2.0, 0.1, 0.0321303258145, 1 / 1.05),
+        (4, 250.0, 0.6, 0.06, 0.0232004726888, 0.883341955510),
+    ],
+)
+def test_failing_cores_and_one_crew(cores, rate, up, repair, W, availability) -> None:
+    failures = Failures(time_to_failure=EXP(up), repair_time=EXP(repair), crews=1)
+    results = simulate(failing(cores, failures), ss.Traffic(rate), requests=4e6, rate=rate)
+    assert_covers(by_trial(results, lambda trial: trial.latency.mean), W, 0.08)
+    assert_covers(of_station(results, "server", "cpu", "use"), rate * 0.01 / cores, 0.01)
+    mean_up = by_trial(
+        results, lambda trial: trial.availability_table()["units_up_mean"].iloc[0] / cores
+    )
+    assert_covers(mean_up, availability, 0.01)
+
+
+def test_failures_only_while_serving() -> None:
+    rate, S, x, R = 60.0, 0.01, 1 / 2.0, 0.4
+    failures = Failures(time_to_failure=EXP(1 / x), repair_time=R, when="busy")
+    results = simulate(failing(1, failures), ss.Traffic(rate), requests=6e6, rate=rate)
+    C = S * (1 + x * R)
+    squared = 2 * S**2 * (1 + x * R) ** 2 + x * S * R**2
+    W = C + rate * squared / 2 / (1 - rate * C)
+    assert_covers(by_trial(results, lambda trial: trial.latency.mean), W, 0.06)
+    assert_covers(down(results, 1), rate * S * x * R, 0.04)
+    assert_covers(of_station(results, "server", "cpu", "use"), rate * S, 0.01)
+
+
+def test_two_of_three_machines_and_one_crew() -> None:
+    hour = 3600.0
+    machines = Failures(
+        time_to_failure=EXP(200 * hour), repair_time=EXP(10 * hour), crews=1, of="instance"
+    )
+    server = ss.Service(
+        "server",
+        instances=3,
+        cpu_discipline="fifo",
+        failures=machines,
+        endpoints={"get": [ss.compute(1.0)]},
+    )
+    duration = 4e5 * hour
+    results = ss.simulate(
+        ss.Topology(server, entry="server"),
+        ss.Traffic(1 / duration),
+        duration=duration,
+        trials=40,
+    )
+
+    def row(name):
+        return by_trial(results, lambda trial: trial.availability_table()[name].iloc[1])
+
+    assert_covers(row("availability_ratio"), 0.986489384516, 0.002)
+    assert_covers(row("units_up_mean"), 2.84366287798, 0.005)
+    assert_covers([1000 * each for each in row("outages_per_hour")], 1.28672528415, 0.08)
+    assert_covers(row("outage_mean_s"), 10.5 * hour, 0.08)

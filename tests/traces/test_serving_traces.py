@@ -6,6 +6,8 @@ import pytest
 from traces.tracing import both_engines, ends, instances, near, one_by_one, run
 
 import scalesim as ss
+from scalesim.components import Failures
+from scalesim.distributions import Recorded
 
 
 @both_engines
@@ -107,3 +109,104 @@ def test_an_unknown_level_is_named() -> None:
     results = run("reference", server, at=[0])
     with pytest.raises(ss.InvalidInput, match=r'of "server.core_1". Did .* Known: server.core_0'):
         results.time_shares("server", "core_1")
+
+
+# Failures ----------------------------------------------------------------------------------------
+
+
+def failing(demand, failures, **fields):
+    """Return a service whose every request computes `demand` seconds on cores that fail."""
+    fields = {"workers": 9, "cpu_discipline": "fifo", "failures": failures, **fields}
+    return ss.Service("server", endpoints={"get": [ss.compute(demand)]}, **fields)
+
+
+def available(results):
+    """Return (needed, availability, outages an hour, mean outage [s]) of each row."""
+    table = results.availability_table()
+    names = ["needed", "availability_ratio", "outages_per_hour", "outage_mean_s"]
+    return list(table[names].itertuples(index=False, name=None))
+
+
+@both_engines
+def test_interrupted_work_resumes(engine) -> None:
+    # Down 2 to 3, 5 to 6 and 8 to 9. The second has done 0.5 of 1.5 when it stops.
+    server = failing(1.5, Failures(time_to_failure=2.0, repair_time=1.0))
+    results = run(engine, server, at=[0, 1, 4.5], duration=9)
+    assert ends(results) == near([1.5, 4.0, 7.0])
+    assert instances(results, "server", "cpu", "busy") == near([4.5])
+    assert instances(results, "server", "cpu", "waited") == near([1.5 + 1.0])
+    assert instances(results, "server", "cpu", "depth") == near([0.5 + 1.0 + 1.0])
+    assert available(results) == [near((1, 6 / 9, 1200.0, 1.0))]
+    assert results.time_shares("server", "core_0") == near([0.5, 0.5])
+
+
+@both_engines
+def test_work_that_ends_as_the_core_fails_is_done(engine) -> None:
+    server = failing(2.0, Failures(time_to_failure=2.0, repair_time=1.0))
+    assert ends(run(engine, server, at=[0, 1.5])) == near([2.0, 5.0])
+
+
+@both_engines
+def test_two_cores_and_one_crew(engine) -> None:
+    # Core 0 is down 2 to 3, 5 to 6, 8 to 9; core 1, whose repair waits at first, 2 to 4 and 6 to 7.
+    failures = Failures(time_to_failure=2.0, repair_time=1.0, crews=1)
+    server = failing(2.0, failures, cores=2)
+    results = run(engine, server, at=[4.5, 4.5], duration=8)
+    # One stops at 5 and resumes at 6, the other stops at 6 and resumes at 7, each for what is left.
+    assert ends(results) == near([7.5, 7.5])
+    assert instances(results, "server", "repair", "waited") == near([1.0])
+    assert available(results) == [
+        near((1, 7 / 8, 450.0, 1.0)),
+        near((2, 4 / 8, 1350.0, 4 / 3)),  # 2 to 4, 5 to 6 and, one up and one down at 6, 6 to 7
+    ]
+    assert results.availability_table()["units_up_mean"].tolist() == near([11 / 8, 11 / 8])
+    # Alone, it goes on at the other core when its own fails, at 5 and once more at 6.
+    assert ends(run(engine, server, at=[4.5])) == near([6.5])
+
+
+@both_engines
+def test_interrupted_work_is_first_in_line(engine) -> None:
+    server = failing(1.5, Failures(time_to_failure=2.0, repair_time=1.0))
+    assert ends(run(engine, server, at=[1, 1.25, 2.5])) == near([3.5, 5.0, 7.5])
+
+
+@both_engines
+def test_wear_counts_served_time_only(engine) -> None:
+    # Fails after each second of serving: at 1; at 10.5; at 20 at once, since a whole second was
+    # served until 12.5, where the work was just done; and at 22.
+    server = failing(1.5, Failures(time_to_failure=1.0, repair_time=1.0, when="busy"))
+    results = run(engine, server, at=[0, 10, 20], duration=30)
+    assert ends(results) == near([2.5, 12.5, 23.5])
+    assert available(results) == [near((1, 26 / 30, 480.0, 1.0))]
+
+
+@both_engines
+def test_work_moves_to_a_core_of_another_speed(engine) -> None:
+    failures = Failures(time_to_failure=1.0, repair_time=1.0, when="busy")
+    server = failing(3.0, failures, cores=2, core_speeds=(2.0, 0.5))
+    # 2 of 3 done by the fast core until 1, 0.5 by the slow one until 2, the rest by the fast one.
+    results = run(engine, server, at=[0])
+    assert ends(results) == near([2.25])
+    assert sum(instances(results, "server", "cpu", "waited")) == near(0.0)
+
+
+@both_engines
+def test_instances_fail_as_a_whole(engine) -> None:
+    # Instance 0 is down 2 to 3, instance 1, for want of a second crew, 2 to 4.
+    failures = Failures(time_to_failure=2.0, repair_time=1.0, of="instance", crews=1)
+    server = failing(2.0, failures, cores=2, instances=2)
+    assert ends(run(engine, server, at=[1, 1, 1, 1])) == near([4, 5, 4, 5])
+    results = run(engine, server, at=[1], duration=5)
+    assert available(results) == [
+        near((1, 4 / 5, 720.0, 1.0)),
+        near((2, 3 / 5, 720.0, 2.0)),
+    ]
+    assert results.availability_table()["unit"].tolist() == ["instance", "instance"]
+
+
+@both_engines
+def test_recorded_failures_one_after_another(engine) -> None:
+    # Down 1 to 1.5, 3.5 to 4.5, 5.5 to 6.
+    failures = Failures(time_to_failure=Recorded((1.0, 2.0)), repair_time=Recorded((0.5, 1.0)))
+    results = run(engine, failing(10.0, failures), at=[0], duration=6)
+    assert results.time_shares("server", "core_0")[0] == near(2 / 6)

@@ -11,15 +11,17 @@ import math
 from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.stations import (
     CORE,
+    RESUME,
     SELDOM,
     SELDOM_KINDS,
     advance_areas,
     record_wait,
 )
+from scalesim.engines.compiled.strands import BLOCKED, draw, origin
 from scalesim.kernels.draws import child_key, u01
-from scalesim.ops import DEPARTURE, ROUNDING, TIMER
+from scalesim.ops import BREAK, DEPARTURE, REPAIR, ROUNDING, TIMER
 
-__all__ = ["change_level", "core_event", "work"]
+__all__ = ["change_level", "core_event", "unit_operation", "work"]
 
 
 def change_level(st, row, by, now):
@@ -200,3 +202,22 @@ def restore(st, first, count, now):
     for c in range(first, first + count):
         st.core[ix(c)].up = 1
         begin_next(st, c, now)
+
+
+def unit_operation(st, i, row, pc, s, key, now):
+    """Run WEAR, BREAK or REPAIR for strand i; return the next program counter or `BLOCKED`."""
+    me = st.strand[ix(i)]
+    c = st.serving[ix(s)].first_core + me.item * row.c
+    if row.op == BREAK:
+        fail(st, c, row.c, now)
+        return pc + 1
+    if row.op == REPAIR:
+        restore(st, c, row.c, now)
+        me.origin += 1
+        return pc + 1
+    time = draw(st, row.b, key, row.site, origin(st, i))
+    if row.x > 0.0:
+        wear_out(st, c, i, time, now)
+    else:
+        push(st, now + time, TIMER, i * 4 + RESUME, 0)
+    return BLOCKED

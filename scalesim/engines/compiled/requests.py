@@ -36,6 +36,10 @@ def start_source(st):
         me = st.strand[ix(i)]
         me.pc = row.program
         me.instance = row.instance
+        me.item = row.item
+        me.client = -1
+        me.endpoint = 0
+        me.origin = 0
         me.key = child_key(root_key(st.clock[0].seed, 0), row.tag, 0)
         make_ready(st, i)
     if st.source[0].kind == CLOSED:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from scalesim import ops
 from scalesim.engines.compiled.caches import begin_fetch, end_fetch
-from scalesim.engines.compiled.cores import change_level, core_event, work
+from scalesim.engines.compiled.cores import change_level, core_event, unit_operation, work
 from scalesim.engines.compiled.heap import ix
 from scalesim.engines.compiled.patience import abandon, acquire_within
 from scalesim.engines.compiled.preemption import finish_preemptive, preempt
@@ -28,6 +28,8 @@ def seldom_operation(st, i, row, pc, instance, key, now):
     if op == ops.ENTER or op == ops.LEAVE:
         change_level(st, s, 1 if op == ops.ENTER else -1, now)
         return pc + 1
+    if ops.WEAR <= op <= ops.REPAIR:
+        return unit_operation(st, i, row, pc, s, key, now)
     if op == ops.FETCH:
         first = begin_fetch(st, s, st.strand[ix(i)].item, i)
         return pc + 1 if first else BLOCKED

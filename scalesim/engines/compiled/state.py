@@ -281,7 +281,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         level_time=np.zeros(int(plan.level["count"].sum())),
         level_entered=np.zeros(int(plan.level["count"].sum()), np.int64),
     )
-    return grown(state, 64 + 2 * users + len(plan.background))
+    return grown(state, 64 + 2 * users + 2 * len(plan.background))
 
 
 def _filled(table: np.ndarray, dtype: np.dtype, **fields: float) -> np.ndarray:

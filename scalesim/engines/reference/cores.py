@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import simpy
@@ -14,7 +14,7 @@ from scalesim.engines.reference.stations import Station
 from scalesim.kernels.draws import u01
 from scalesim.ops import DEPARTURE, ROUNDING, TIMER
 
-__all__ = ["Core", "CoresStation", "Level", "Work"]
+__all__ = ["Core", "CoresStation", "Level", "Work", "take_down", "take_up"]
 
 
 class Level:
@@ -60,6 +60,7 @@ class Core:
 
     speed: float
     level: Level
+    station: CoresStation = field(init=False)
     up: bool = True
     work: Work | None = None
     started: float = 0.0
@@ -74,6 +75,8 @@ class CoresStation(Station):
     def __init__(self, env: simpy.Environment, row: Any, cores: Sequence[Core]) -> None:
         super().__init__(env, row)
         self.cores, self.site, self.random = cores, int(row["site"]), bool(row["random_core"])
+        for core in cores:
+            core.station = self
 
     def work(self, demand: float, key: int) -> simpy.Event:
         """Return the event of the end of `demand` seconds of a core of speed 1."""
@@ -151,14 +154,8 @@ class CoresStation(Station):
         self.served += 1
         wait = now - work.since - work.served
         self.record_wait(wait if wait > now * ROUNDING else 0.0)
-        self._next(core)
+        self.begin_next(core)
         fire(work.done)
-
-    def _next(self, core: Core) -> None:
-        """Let `core` begin with the first in line."""
-        if self.line:
-            self.advance(self.env.now)
-            self._begin(core, self.line.pop(0))
 
     # Failures -----------------------------------------------------------------------------
 
@@ -172,20 +169,32 @@ class CoresStation(Station):
             self._arm(core, core.work)
         return core.worn
 
-    def fail(self, cores: Sequence[Core]) -> None:
-        """Take `cores` down; what they leave goes on elsewhere or waits first in line."""
-        for core in cores:
-            core.up = False
-        for core in reversed(cores):
-            work = core.work
-            if work is not None:
-                self._settle(core, work)
-                self._stop(core)
-                self._give(work, 0)
-            core.wear = math.inf
+    def interrupt(self, core: Core) -> None:
+        """Let `core`, which is down, leave its work to another or to the front of the line."""
+        work = core.work
+        if work is not None:
+            self._settle(core, work)
+            self._stop(core)
+            self._give(work, 0)
+        core.wear = math.inf
 
-    def restore(self, cores: Sequence[Core]) -> None:
-        """Take `cores` up again."""
-        for core in cores:
-            core.up = True
-            self._next(core)
+    def begin_next(self, core: Core) -> None:
+        """Let `core` begin with the first in line."""
+        if self.line:
+            self.advance(self.env.now)
+            self._begin(core, self.line.pop(0))
+
+
+def take_down(cores: Sequence[Core]) -> None:
+    """Let `cores` fail at once."""
+    for core in cores:
+        core.up = False
+    for core in reversed(cores):
+        core.station.interrupt(core)
+
+
+def take_up(cores: Sequence[Core]) -> None:
+    """Let `cores` work again."""
+    for core in cores:
+        core.up = True
+        core.station.begin_next(core)

@@ -138,9 +138,10 @@ class Trial:
         """Run to the end of the last bucket, or until `progress` says stop."""
         for row in as_objects(self.plan.background):
             key = child_key(root_key(self.seed, 0), row.tag, 0)
+            strand = Strand(Frame(row.program, row.instance, key), row.item, -1, 0, 0.0)
+            strand.origin = 0
             self.strands += 1
-            frame = Frame(row.program, row.instance, key)
-            self.env.process(self.execute(Strand(frame, -1, -1, 0, 0.0)))
+            self.env.process(self.execute(strand))
         if self.source[0].kind == CLOSED:
             user = 0
             for group in self.source:

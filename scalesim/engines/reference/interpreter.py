@@ -16,6 +16,7 @@ from scalesim import ops
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.model import Frame, Reply, Strand
 from scalesim.engines.reference.queues import QUEUE_OPERATIONS, send
+from scalesim.engines.reference.serving import breaks, enter, leave, repair, wear, work
 from scalesim.kernels.draws import child_key, u01
 from scalesim.kernels.sampling import backoff_delay
 from scalesim.policies.load_balancing import balancing_functions
@@ -319,26 +320,6 @@ def fail(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
-def work(trial: Trial, strand: Strand, row: Any) -> Waits:
-    frame = strand.frame
-    demand = trial.draw(row.b, frame.key, row.site, strand.number)
-    key = child_key(frame.key, row.site, 0)
-    yield trial.stations[row.a + frame.instance].work(demand, key)
-    _next(strand)
-
-
-def enter(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.levels[row.a + strand.frame.instance].change(1)
-    _next(strand)
-    yield from ()
-
-
-def leave(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.levels[row.a + strand.frame.instance].change(-1)
-    _next(strand)
-    yield from ()
-
-
 def fetch(trial: Trial, strand: Strand, row: Any) -> Waits:
     cache = trial.caches[row.a + strand.frame.instance]
     if strand.item not in cache.fetching:
@@ -365,5 +346,5 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire, release, serve, share, delay, transfer, reserve, unreserve, call, tail, returns,
     route, settle, pick, lookup, fill, drop, chance, attempt, retry, fork, join, spawn, record,
     count, jump, send, share, branch, fail, work, enter, leave, acquire_within, preempt, fetch,
-    fetched, *QUEUE_OPERATIONS,
+    fetched, wear, breaks, repair, *QUEUE_OPERATIONS,
 )  # fmt: skip
