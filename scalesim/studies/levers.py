@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scalesim.components import Cache, Component, Database, MessageQueue, Service
+from scalesim.components import Cache, Component, Database, MessageQueue, RateLimiter, Service
 from scalesim.fields import params
 from scalesim.topology import Topology
 
@@ -95,4 +95,6 @@ def _fields(part: Component, resource: str) -> tuple[str, ...]:
         return {"consumers": ("consumers",), "room": ("consumers", "capacity")}.get(resource, ())
     if isinstance(part, Cache):
         return ("concurrency",)
+    if isinstance(part, RateLimiter) and part.window is None:  # a window holds whole requests
+        return ("rate",)
     return ()

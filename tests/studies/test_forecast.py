@@ -8,8 +8,10 @@ import math
 import pytest
 
 import scalesim as ss
+from scalesim.components import RateLimiter
 from scalesim.errors import InvalidInput
 from scalesim.studies.breaking import Evaluator
+from scalesim.studies.levers import levers_for
 
 
 def erlang_c_server(slots: int, mean: float) -> ss.Topology:
@@ -207,3 +209,12 @@ def test_wrong_arguments(changes, words):
     traffic = arguments.pop("traffic")
     with pytest.raises(InvalidInput, match=words):
         ss.forecast(erlang_c_server(1, 0.01), traffic, **arguments)
+
+
+def test_a_limit_on_the_rate_is_a_lever():
+    gate = RateLimiter("gate", rate=100.0, burst=5)
+    topology = ss.Topology(gate, entry="gate")
+    found = [str(each) for each in levers_for(topology, "gate", "rate", 2.0, False)]
+    assert found == ["gate.rate 100 -> 200"]
+    window = {"gate.algorithm": "fixed_window", "gate.window": 0.1, "gate.burst": 1}
+    assert list(levers_for(topology.vary(window), "gate", "rate", 2.0, False)) == []
