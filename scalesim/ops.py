@@ -16,6 +16,13 @@ Failure. An operation that fails sets the strand's status and jumps to its ``on_
 callee returned with a status other than `COMPLETED` does the same. Programs release what they hold
 on that path, so that nothing leaks.
 
+Withdrawal. A strand whose answer is no longer wanted may be withdrawn: it leaves the line that it
+waits in, a service that it is in ends unfinished, the strands whose end it awaits are withdrawn
+before it (the youngest first), and it goes on from there on the paths of failure to its end, at
+once, with the status `timed_out`: RELEASE, UNRESERVE and SETTLE give back what it holds, FETCHED
+fails those who wait for its fetch, and anything else fails or is passed over. What it spawned and
+nobody awaits (a message, the applying of a write) stays.
+
 Window. Everything is counted when it happens. A boundary at time t (end of warm-up, of a bucket of
 the time series, of the run) takes effect before any event at t: the measured window is
 ``[warmup, duration)``.
@@ -32,7 +39,7 @@ __all__ = [
     "LEAVE", "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES", "OVERDUE", "Operation", "PICK", "POLL",
     "PREEMPT", "RECORD", "REJECTED", "RELEASE", "REPAIR", "RESERVE", "RETRY", "RETURN", "ROUNDING",
     "ROUTE", "SEND", "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN", "TAIL", "TIMED_OUT", "TIMER",
-    "TRANSFER", "UNRESERVE", "WEAR", "WORK",
+    "TRANSFER", "UNRESERVE", "WAIT", "WEAR", "WORK",
 ]  # fmt: skip
 
 DEPARTURE, ARRIVAL, TIMER = 1, 2, 3
@@ -172,9 +179,10 @@ OPERATIONS = (
     ),
     Operation(
         "ATTEMPT",
-        "a: program, b: as CALL, x: time-out, tag",
+        "a: program, b: as CALL, c: 1 to cancel, x: time-out, tag",
         "Spawn a strand that runs the program and wait for it, x seconds at most. After the "
-        "time-out go on with `timed_out`; the abandoned strand runs to its end.",
+        "time-out go on with `timed_out`; the abandoned strand is withdrawn if c, else runs to its "
+        "end.",
         events="timer, if x is finite",
     ),
     Operation(
@@ -186,11 +194,20 @@ OPERATIONS = (
         records="a failed first attempt; the back-off",
         draws="one uniform for giving up, one wait, one uniform for jitter, as the rule says",
     ),
-    Operation("FORK", "a: program, tag", "Spawn a branch at this instance that JOIN waits for."),
+    Operation(
+        "FORK",
+        "a: program, b: instance, -1 for this one's, c: how many to choose from or 0, x: number, "
+        "tag",
+        "Spawn a branch that JOIN waits for. If c, it goes to instance b + the x-th in a random "
+        "order of 0 .. c - 1, another one for each x.",
+        draws="x + 1 uniforms, if c",
+    ),
     Operation(
         "JOIN",
-        "-",
-        "Wait until every forked branch has ended; fail with the status of the first that failed.",
+        "a: branches that must complete, 0 for all, b: 1 to withdraw the others",
+        "Wait until a branches have completed or no longer can; if 0, until every one has ended. "
+        "Fail with the status of the first that failed, if too few have completed. Branches that "
+        "have not ended run to their end, for nothing, unless they are withdrawn.",
     ),
     Operation(
         "SPAWN",
@@ -231,6 +248,14 @@ OPERATIONS = (
     ),
     Operation(
         "FAIL", "x: probability", "With probability x fail with `failed`.", draws="one uniform"
+    ),
+    Operation(
+        "WAIT",
+        "a: program counter, b: sampler",
+        "If a branch has completed or all have ended go on at a; else wait for that, the drawn "
+        "time at most, and then go on.",
+        events="timer, if the time is not zero",
+        draws="one time",
     ),
     Operation(
         "WORK",
@@ -355,6 +380,6 @@ OPERATIONS = (
 (
     ACQUIRE, RELEASE, SERVE, SHARE, DELAY, TRANSFER, RESERVE, UNRESERVE, CALL, TAIL, RETURN,
     ROUTE, SETTLE, PICK, LOOKUP, FILL, DROP, CHANCE, ATTEMPT, RETRY, FORK, JOIN, SPAWN, RECORD,
-    COUNT, JUMP, SEND, CONTEND, BRANCH, FAIL, WORK, ENTER, LEAVE, ACQUIRE_WITHIN, PREEMPT, FETCH,
-    FETCHED, WEAR, BREAK, REPAIR, SHED, ADMIT, ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP,
+    COUNT, JUMP, SEND, CONTEND, BRANCH, FAIL, WAIT, WORK, ENTER, LEAVE, ACQUIRE_WITHIN, PREEMPT,
+    FETCH, FETCHED, WEAR, BREAK, REPAIR, SHED, ADMIT, ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP,
 ) = range(len(OPERATIONS))  # fmt: skip

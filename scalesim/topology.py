@@ -292,7 +292,28 @@ def _dangling_reference(parts: Mapping[str, Component], reference: Reference) ->
             f'"{name}" offers {", ".join(offered)}; say which: {name}.{offered[0]}',
             reference.path,
         )
-    return None
+    return _too_few(part, endpoint or offered[0], reference)
+
+
+def _too_few(part: Component, endpoint: str, reference: Reference) -> Problem | None:
+    """Return what is wrong if a call needs more instances than there are."""
+    try:
+        count = len(part.scattered(endpoint)[1]) if reference.reached else 0
+    except TypeError:
+        return None  # a malformed field, which has been reported already
+    subject = f'{part.type_name} "{part.name}"'
+    if not reference.reached:
+        return None
+    if not count:
+        message = f"{subject} cannot be called instance by instance; name the service behind it"
+    elif reference.must_be == "replicas" and getattr(part, "shards", 1) > 1:
+        message = f"{subject} is sharded: in another shard a copy would not find its data"
+    elif count < reference.reached:
+        message = f"{reference.reached} answers or copies are wanted, {subject} has {count} "
+        message += "instances for them"
+    else:
+        return None
+    return Problem("", message, reference.path)
 
 
 def _balancer_problems(

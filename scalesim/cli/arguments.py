@@ -57,6 +57,8 @@ def traffic_from(model: Model, path: str | None, scale: float) -> AnyTraffic:
     given = read_traffic(path)
     shared = ("mix", "keys", "clients", "request_bytes", "response_bytes", "timeout", "retry")
     missing = {name: getattr(own, name) for name in shared if own and getattr(given, name) is None}
+    if own and "timeout" in missing:
+        missing["cancel"] = own.cancel
     return dataclasses.replace(given, **missing).scaled(scale)
 
 

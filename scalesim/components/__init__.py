@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scalesim.components.base import COMPONENTS, Component, MachineComponent
 from scalesim.components.cache import Cache
-from scalesim.components.calls import call
+from scalesim.components.calls import Hedge, call, scatter
 from scalesim.components.database import Database
 from scalesim.components.failures import Failures
 from scalesim.components.load_balancer import LoadBalancer
@@ -22,6 +22,7 @@ __all__ = [
     "Database",
     "Endpoint",
     "Failures",
+    "Hedge",
     "LoadBalancer",
     "MachineComponent",
     "MessageQueue",
@@ -34,5 +35,6 @@ __all__ = [
     "fail",
     "parallel",
     "publish",
+    "scatter",
     "sleep",
 ]

@@ -30,9 +30,12 @@ class Reference(NamedTuple):
     path: tuple[str | int, ...]
     target: str
     must_be: str = "component"
-    """``endpoint``, ``component`` or ``message_queue``."""
+    """``component``, ``message_queue``, ``endpoint``, and of an endpoint ``scattered`` or
+    ``replicas``: one that can be called at every instance, or at any."""
     endpoint: str = ""
     """The endpoint of the component that makes this call; empty: all of them."""
+    reached: int = 0
+    """How many instances there must be."""
 
 
 class Emitter(Protocol):
@@ -127,8 +130,17 @@ class Emitter(Protocol):
     def label(self, name: str) -> None:
         """Name the place of the next operation; local to the program."""
 
-    def call(self, target: str, *, on_fail: str, attempt_timeout: float | None = None) -> None:
-        """Append a call (or, with a time-out, an attempt) of ``component.endpoint``."""
+    def call(self, target: str, *, on_fail: str) -> None:
+        """Append a call of ``component.endpoint``."""
+
+    def program_of(self, target: str) -> tuple[str, int, tuple[str | int, ...]]:
+        """Return what a call of ``component.endpoint`` runs: program, instance, and its tag.
+
+        The instance is -1 for the caller's own.
+        """
+
+    def branches_of(self, target: str) -> list[tuple[str, int]]:
+        """Return the (program, instance) pairs at which an endpoint can be called one by one."""
 
     def endpoints_of(self, component: str) -> tuple[str, ...]:
         """Return the endpoints that a component offers."""
@@ -157,6 +169,10 @@ class Component(Description):
     def instance_count(self) -> int:
         """How many instances a balancer sees."""
         return 1
+
+    def scattered(self, endpoint: str) -> tuple[str, Sequence[int]]:
+        """Return the program and the instances at which an endpoint can be called one by one."""
+        return "", ()
 
     @abstractmethod
     def endpoint_names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scalesim import ops
@@ -104,6 +104,20 @@ class Database(MachineComponent):
     def nodes(self) -> int:
         return self.shards * self.nodes_per_shard
 
+    @property
+    def spread(self) -> bool:
+        """Whether several nodes of a shard serve reads."""
+        return self.read_replicas > 0 and self.reads_from != "primary"
+
+    def scattered(self, endpoint: str) -> tuple[str, Sequence[int]]:
+        spread = self.spread and endpoint == "read"
+        if self.shards > 1:
+            stride = 1 if spread else self.nodes_per_shard
+            return f"{self.name}.{endpoint}@shard", range(0, self.shards * stride, stride)
+        if spread:
+            return f"{self.name}.read@node", range(self.reads_from != "all", self.nodes)
+        return f"{self.name}.{endpoint}", range(1)
+
     def endpoint_names(self) -> tuple[str, ...]:
         return ("read", "write")
 
@@ -153,10 +167,9 @@ class Database(MachineComponent):
             emit.label("release")
             emit.op(ops.RELEASE, a=connections)
 
-        spread = self.read_replicas > 0 and self.reads_from != "primary"
         emit.program(f"{self.name}.read")
-        self._pick(emit, 1 if spread else group)
-        if spread:
+        self._pick(emit, "read", 1 if self.spread else group)
+        if self.spread:
             self._spread_reads(emit)
             emit.program(f"{self.name}.read@node")
         query("read", self.read, self.read_ios)
@@ -164,7 +177,7 @@ class Database(MachineComponent):
         emit.op(ops.RETURN)
 
         emit.program(f"{self.name}.write")
-        self._pick(emit, group)
+        self._pick(emit, "write", group)
         query("write", self.write, self.write_ios)
         for replica in range(1, group):
             tag = (self.name, "apply")
@@ -183,11 +196,12 @@ class Database(MachineComponent):
             emit.label("end")
             emit.op(ops.RETURN)
 
-    def _pick(self, emit: Emitter, stride: int) -> None:
+    def _pick(self, emit: Emitter, what: str, stride: int) -> None:
         if self.shards > 1:
             by_client = int(self.shard_key == "client")
             code = float(sharding_code(self.sharding))
             emit.op(ops.PICK, a=self.shards, b=stride, c=by_client, x=code)
+            emit.program(f"{self.name}.{what}@shard")  # goes on in it; others may start there
 
     def _spread_reads(self, emit: Emitter) -> None:
         group = self.nodes_per_shard

@@ -160,7 +160,7 @@ class MessageQueue(MachineComponent):
             emit.op(ops.ACQUIRE, a=consumers, on_fail="end")
         message, tag = f"{self.name}.message", (self.name, "message")
         if self.partitions is None:
-            emit.op(ops.SPAWN, a=message, tag=tag)
+            emit.op(ops.SPAWN, a=message, tag=tag, on_fail="withdrawn")
         else:
             rule = emit.rule(
                 "partition",
@@ -168,8 +168,13 @@ class MessageQueue(MachineComponent):
                 consumers=self.consumers,
                 by=PARTITION_BY.index(self.partition_by),
             )
-            emit.op(ops.SEND, a=message, b=rule, site=(self.name, "partition"), tag=tag)
+            site = (self.name, "partition")
+            emit.op(ops.SEND, a=message, b=rule, site=site, tag=tag, on_fail="withdrawn")
         emit.label("end")
+        emit.op(ops.RETURN)
+        emit.label("withdrawn")
+        if room >= 0 or self.capacity == 0:
+            emit.op(ops.RELEASE, a=room if room >= 0 else consumers)
         emit.op(ops.RETURN)
 
     def _handled(self, emit: Emitter, room: int, consumers: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scalesim import ops
@@ -139,6 +139,9 @@ class Service(MachineComponent):
     @property
     def instance_count(self) -> int:
         return self.instances
+
+    def scattered(self, endpoint: str) -> tuple[str, Sequence[int]]:
+        return f"{self.name}.{endpoint}", range(self.instances)
 
     def endpoint_names(self) -> tuple[str, ...]:
         return tuple(self.endpoints) if isinstance(self.endpoints, dict) else ()

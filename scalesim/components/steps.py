@@ -9,9 +9,12 @@ from typing import Any
 from scalesim import ops
 from scalesim.components.base import Emitter, Reference
 from scalesim.distributions import Distribution, times
+from scalesim.errors import Problem
 from scalesim.fields import (
     Description,
     Family,
+    Flag,
+    Integer,
     Kind,
     ListOf,
     Name,
@@ -186,15 +189,33 @@ class Publish(Step):
 class Parallel(Step):
     """Run branches at once and wait for all; fails if any fails, after all have ended.
 
+    With `wait_for` it goes on as soon as that many branches have completed, and fails as soon as
+    so many have failed that they no longer can, with the status of the first that failed. The
+    other branches run to their end, for nothing.
+
     Parameters
     ----------
     branches : sequence of sequence of steps
+    wait_for : int, optional [1 .. number of branches]
+        How many branches must complete; None: all, and all are waited for.
+    cancel : bool
+        Branches that are not waited for any more are withdrawn: they leave the lines they wait in
+        and free what they hold.
     """
 
     primary = "branches"
     branches: tuple[tuple[Step, ...], ...] = param(
         ListOf(steps_kind()), "lists of steps that run at once", kw_only=False
     )
+    wait_for: int | None = param(Integer(1), "branches that must complete", default=None)
+    cancel: bool = param(Flag(), "the branches left over are withdrawn", default=False)
+
+    def check_together(self) -> Iterator[Problem]:
+        if isinstance(self.branches, tuple) and isinstance(self.wait_for, int):
+            count = len(self.branches)
+            if self.wait_for > count:
+                message = f"got {self.wait_for}, there are {count} branches"
+                yield Problem("", message, ("wait_for",))
 
     def references(self) -> Iterator[Reference]:
         for index, branch in enumerate(self.branches):
@@ -209,8 +230,8 @@ class Parallel(Step):
                 emit.label("end")
                 emit.op(ops.RETURN)
             tag: tuple[str | int, ...] = (scope.component, scope.endpoint, *place, index)
-            emit.op(ops.FORK, a=name, tag=tag)
-        emit.op(ops.JOIN, on_fail=on_fail)
+            emit.op(ops.FORK, a=name, b=-1, tag=tag)
+        emit.op(ops.JOIN, a=self.wait_for or 0, b=int(self.cancel), on_fail=on_fail)
 
 
 def compute(demand: Distribution | float) -> Compute:
@@ -233,6 +254,8 @@ def publish(to: str) -> Publish:
     return Publish(to)
 
 
-def parallel(*branches: Sequence[Step]) -> Parallel:
-    """Return a step that runs the branches at once and waits for all."""
-    return Parallel(tuple(branches))  # type: ignore[arg-type]
+def parallel(
+    *branches: Sequence[Step], wait_for: int | None = None, cancel: bool = False
+) -> Parallel:
+    """Return a step that runs the branches at once and waits for all, or for `wait_for`."""
+    return Parallel(tuple(branches), wait_for=wait_for, cancel=cancel)  # type: ignore[arg-type]

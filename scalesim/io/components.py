@@ -98,5 +98,8 @@ class _Unread(MessageQueue):
     def endpoint_names(self) -> tuple[str, ...]:
         return _AnyEndpoint(("any",))
 
+    def scattered(self, endpoint: str) -> tuple[str, Sequence[int]]:
+        return "", range(10**9)
+
     def references(self) -> Iterator[Reference]:
         yield from self.__dict__["_references"]

@@ -32,6 +32,7 @@ __all__ = [
     "backoff_delay",
     "guided_index",
     "normal_quantile",
+    "nth_of_permutation",
     "sample",
     "standard_exponential",
     "ziggurat_tables",
@@ -147,6 +148,18 @@ def guided_index(cumulated, guide, first, count, u):
     while i < count - 1 and u >= cumulated[first + i]:
         i += 1
     return i
+
+
+def nth_of_permutation(key, site, n, count):
+    """Return element n of a random permutation of 0 .. count - 1: different for different n.
+
+    Fisher and Yates' shuffle, followed back for one element.
+    """
+    place = int(u01(key, site, n) * (count - n))
+    for k in range(n - 1, -1, -1):
+        if place == int(u01(key, site, k) * (count - k)):
+            place = count - 1 - k
+    return place
 
 
 def backoff_delay(rule, sampler, values, edge, height, key, site, attempt):

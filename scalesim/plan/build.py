@@ -123,7 +123,16 @@ def _root(emit: PlanEmitter, entry: str, name: str, traffic: AnyTraffic) -> str:
         return emit.program_of(target)[0]
     program = f"client.{name}"
     emit.program(program)
-    lower_attempts(emit, target, traffic.timeout, traffic.retry, "send", "end", ("client", name))
+    lower_attempts(
+        emit,
+        target,
+        "send",
+        "end",
+        ("client", name),
+        timeout=traffic.timeout,
+        cancel=traffic.cancel,
+        retry=traffic.retry,
+    )
     emit.label("end")
     emit.op(ops.RETURN)
     return program

@@ -234,22 +234,21 @@ class PlanEmitter:
     def label(self, name: str) -> None:
         self.code.append({"label": name, "program": self._program})
 
-    def call(self, target: str, *, on_fail: str, attempt_timeout: float | None = None) -> None:
-        program, tag = self.program_of(target)
-        instance = -1 if lives_in_caller(self.parts[target.partition(".")[0]]) else 0
-        if attempt_timeout is None:
-            self.op(ops.CALL, a=program, b=instance, on_fail=on_fail, tag=tag)
-        else:
-            x = attempt_timeout
-            self.op(ops.ATTEMPT, a=program, b=instance, x=x, on_fail=on_fail, tag=tag)
+    def call(self, target: str, *, on_fail: str) -> None:
+        program, instance, tag = self.program_of(target)
+        self.op(ops.CALL, a=program, b=instance, on_fail=on_fail, tag=tag)
 
-    def program_of(self, target: str) -> tuple[str, tuple[str | int, ...]]:
-        """Return the program that a call of ``component.endpoint`` runs, and the call's tag."""
+    def branches_of(self, target: str) -> list[tuple[str, int]]:
+        name, endpoint = resolve(self.parts, target)
+        program, instances = self.parts[name].scattered(endpoint)
+        return [(program, instance) for instance in instances]
+
+    def program_of(self, target: str) -> tuple[str, int, tuple[str | int, ...]]:
         name, endpoint = resolve(self.parts, target)
         part = self.parts[name]
         balanced = isinstance(part, Service) and part.instances > 1
         program = f"{name}.{endpoint}" + ("@balanced" if balanced else "")
-        return program, self._call_tag(program)
+        return program, -1 if lives_in_caller(part) else 0, self._call_tag(program)
 
     def _call_tag(self, program: str) -> tuple[str | int, ...]:
         """Return what tells this call of `program` from others; nothing for the first.
@@ -351,11 +350,13 @@ class PlanEmitter:
         depth: dict[int, int] = {}
 
         def through(start: int) -> list[int]:
-            """Return the program at `start` and those it goes on in by tail calls."""
+            """Return the program at `start` and those it goes on in."""
             found = [start]
             for each in found:
                 rows = code[owner[each]]
                 tails = rows["a"][rows["op"] == ops.TAIL].tolist()
+                if rows["op"][-1] not in (ops.RETURN, ops.SETTLE, ops.TAIL, ops.JUMP):
+                    tails.append(owner[each].stop)
                 found += dict.fromkeys(pc for pc in tails if pc not in found)
             return found
 

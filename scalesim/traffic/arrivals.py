@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
 
+from scalesim.components.calls import check_cancel
 from scalesim.components.retries import Retry
 from scalesim.distributions import Distribution, sizes, times
 from scalesim.errors import InvalidModel, Problem
@@ -134,6 +135,8 @@ class AnyTraffic(Description):
         Sizes on the network, where a service models its network card.
     timeout : float, optional [s, > 0]
         The client gives up an attempt after so long.
+    cancel : bool
+        An attempt given up is withdrawn with all that it does; else it goes on, for nothing.
     retry : Retry, optional
         What the client does after a failed attempt.
     """
@@ -146,10 +149,12 @@ class AnyTraffic(Description):
     request_bytes: Distribution | None = param(sizes(), "size of requests", default=None)
     response_bytes: Distribution | None = param(sizes(), "size of responses", default=None)
     timeout: float | None = param(Number("s", above=0), "the client's time-out", default=None)
+    cancel: bool = param(Flag(), "the client's time-out withdraws the attempt", default=False)
     retry: Retry | None = param(Nested(Retry), "the client's retries", default=None)
 
     def check_together(self) -> Iterator[Problem]:
         yield from _weights(self.mix)
+        yield from check_cancel(self.cancel, self.timeout)
 
     def require_valid(self) -> None:
         """Raise `InvalidModel` with every problem of this traffic's own fields."""

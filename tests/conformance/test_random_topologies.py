@@ -21,6 +21,7 @@ from scalesim.components import (
     Database,
     Endpoint,
     Failures,
+    Hedge,
     LoadBalancer,
     MessageQueue,
     RateLimiter,
@@ -32,6 +33,7 @@ from scalesim.components import (
     fail,
     parallel,
     publish,
+    scatter,
     sleep,
 )
 from scalesim.fields import params
@@ -87,6 +89,12 @@ retries = st.one_of(
         on=outcomes,
         give_up=st.sampled_from((0.0, 0.3)),
     ),
+)
+hedges = st.none() | st.builds(
+    Hedge,
+    moments | st.builds(dist.Exponential, positive),
+    copies=st.integers(1, 2),
+    cancel=st.booleans(),
 )
 chances = st.sampled_from((0.0, 0.1, 0.5, 1.0))
 timeouts = st.none() | positive
@@ -203,11 +211,15 @@ class Parts:
         self.all: list[Component] = []
         self.callable: list[str] = []  # component.endpoint
         self.queues: list[str] = []
+        self.scattered: list[tuple[str, int]] = []  # component.endpoint and how many there are
         self.sends: list[tuple[str, int]] = []  # what a balancer may send to, with its instances
 
     def add(self, part: Component, *endpoints: str) -> None:
         self.all.append(part)
         self.callable += [f"{part.name}.{each}" for each in endpoints]
+        if isinstance(part, (Service, Database)):
+            counts = [(f"{part.name}.{each}", len(part.scattered(each)[1])) for each in endpoints]
+            self.scattered += counts
 
     def database(self, name: str) -> None:
         draw = self.draw
@@ -356,6 +368,7 @@ class Parts:
         kinds = ["sleep", "fail"]
         kinds += ["compute"] * 2 if computes else []
         kinds += ["call"] * 4 if self.callable else []
+        kinds += ["scatter"] if self.scattered else []
         kinds += ["publish"] * 2 if self.queues else []
         kinds += ["parallel"] if depth < 2 else []
         found: list[Any] = []
@@ -370,10 +383,22 @@ class Parts:
                 found.append(publish(draw(st.sampled_from(self.queues))))
             elif kind == "parallel":
                 count = draw(st.integers(1, 3))
-                found.append(parallel(*(self.steps(depth + 1, computes) for _ in range(count))))
+                branches = [self.steps(depth + 1, computes) for _ in range(count)]
+                wait_for = draw(st.none() | st.integers(1, count))
+                found.append(parallel(*branches, wait_for=wait_for, cancel=draw(st.booleans())))
+            elif kind == "scatter":
+                to, count = draw(st.sampled_from(self.scattered))
+                wait_for = draw(st.none() | st.integers(1, count))
+                found.append(scatter(to, wait_for=wait_for, cancel=draw(st.booleans())))
             else:
                 to = draw(st.sampled_from(self.callable))
-                found.append(call(to, timeout=draw(timeouts), retry=draw(retries)))
+                timeout, hedge = draw(timeouts), draw(hedges)
+                sharded = to.startswith("database")
+                if hedge and not sharded and dict(self.scattered).get(to, 0) > hedge.copies:
+                    hedge = replace(hedge, distinct=draw(st.booleans()))
+                cancel = timeout is not None and draw(st.booleans())
+                again = draw(retries)
+                found.append(call(to, timeout=timeout, cancel=cancel, retry=again, hedge=hedge))
         return found
 
 
@@ -458,6 +483,7 @@ def traffics(draw: Any) -> Any:
     }
     kind = draw(st.sampled_from(("open", "open", "profile", "closed", "groups", "replay")))
     arrivals = draw(st.sampled_from(ARRIVALS))
+    common["cancel"] = common["timeout"] is not None and draw(st.booleans())
     if kind == "open":
         return Traffic(draw(st.sampled_from((50.0, 125.0, 500.0))), arrivals=arrivals, **common)
     if kind == "profile":

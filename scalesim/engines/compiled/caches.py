@@ -7,7 +7,16 @@ from scalesim.engines.compiled.ladders import choose_victim, enter, leave, touch
 from scalesim.engines.compiled.strands import make_ready
 from scalesim.ops import COMPLETED
 
-__all__ = ["NOBODY", "begin_fetch", "drop_key", "end_fetch", "fill", "lookup", "warm_caches"]
+__all__ = [
+    "NOBODY",
+    "begin_fetch",
+    "drop_key",
+    "end_fetch",
+    "fill",
+    "leave_fetch",
+    "lookup",
+    "warm_caches",
+]
 
 NOBODY, ALONE = -1, -2
 """Who waits for the fetch of a key: nobody fetches it; nobody waits; else the last who does."""
@@ -99,6 +108,20 @@ def begin_fetch(st, c, item, i):
         st.strand[last].next = i
     st.fetch[place] = i
     return False
+
+
+def leave_fetch(st, c, item, i):
+    """Let strand i wait no longer for the fetch of the key."""
+    place = st.cache[c].first_fetch + item
+    before = st.fetch[place]
+    while st.strand[before].next != i:
+        before = st.strand[before].next
+    if before == i:
+        st.fetch[place] = ALONE
+        return
+    st.strand[before].next = st.strand[i].next
+    if st.fetch[place] == i:
+        st.fetch[place] = before
 
 
 def end_fetch(st, c, item, status):

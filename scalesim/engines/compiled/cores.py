@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.patience import leave_line
 from scalesim.engines.compiled.stations import (
     CORE,
     RESUME,
@@ -21,7 +22,7 @@ from scalesim.engines.compiled.strands import BLOCKED, draw, origin
 from scalesim.kernels.draws import child_key, u01
 from scalesim.ops import BREAK, DEPARTURE, REPAIR, ROUNDING, TIMER
 
-__all__ = ["change_level", "core_event", "unit_operation", "work"]
+__all__ = ["change_level", "core_event", "leave_cores", "unit_operation", "work"]
 
 
 def change_level(st, row, by, now):
@@ -153,6 +154,21 @@ def begin_next(st, c, now):
         begin(st, s, c, i, now)
 
 
+def leave_cores(st, s, i, now):
+    """Take the work of strand i away from station s: from the line or from its core."""
+    here = st.station[ix(s)]
+    if leave_line(st, s, i, now):
+        return
+    row = st.serving[ix(s)]
+    for c in range(row.first_core, row.first_core + row.slots):
+        if st.core[ix(c)].strand == i:
+            here.abandoned += 1
+            settle(st, c, now)
+            stop(st, c, now)
+            begin_next(st, c, now)
+            return
+
+
 def core_event(st, c, serial, now):
     """Let core c end its work, or fail by wear; return the strand to run, or -1."""
     core = st.core[ix(c)]
@@ -168,7 +184,6 @@ def core_event(st, c, serial, now):
         wait = now - me.since - me.service
         record_wait(st, core.station, wait if wait > now * ROUNDING else 0.0)
         begin_next(st, c, now)
-    st.strand[ix(i)].pc += 1
     return i
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scalesim.engines import base
 from scalesim.engines.base import Progress
 from scalesim.engines.compiled.state import State, grown, new_state
-from scalesim.engines.compiled.strands import FREE
+from scalesim.engines.compiled.strands import FREE, WITHDRAWN
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT, CORES, PREEMPTIVE, SHARED
@@ -81,7 +81,7 @@ class CompiledEngine:
             spec=spec,
             **arrays,
             in_flight=int((state.strand["request"] >= 0).sum()),
-            strands=int((state.strand["pc"] != FREE).sum()),
+            strands=int((~np.isin(state.strand["pc"], (FREE, WITHDRAWN))).sum()),
             events=int(clock["sequence"]) - _pending(state),
             ended_at=spec.duration if bucket == len(spec.boundaries) else reached,
         )

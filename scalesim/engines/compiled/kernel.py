@@ -39,6 +39,7 @@ from scalesim.engines.compiled import (
     skew_heap,
     stations,
     strands,
+    withdrawal,
 )
 from scalesim.kernels import arrivals, draws, sampling
 from scalesim.plan import tables
@@ -138,12 +139,15 @@ _SELDOM = {
     skew_heap.remove,
     stations.join_line,
     stations.take_first,
+    withdrawal.settle_join,
+    withdrawal.time_out,
+    withdrawal.withdraw,
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
     ops, tables, arrivals, draws, sampling, eviction_rules, limiting, sharding, caches, cores,
     heap, ladders, loop, operations, patience, preemption, queues, requests, seldom, skew_heap,
-    stations, strands,
+    stations, strands, withdrawal,
 )  # fmt: skip
 
 
@@ -168,6 +172,7 @@ def _helpers() -> list[Callable[..., Any]]:
         requests,
         queues,
         seldom,
+        withdrawal,
         operations,
         loop,
     ):

@@ -17,7 +17,7 @@ from scalesim.engines.compiled.operations import (
     other_operation,
     route,
 )
-from scalesim.engines.compiled.requests import THINKING, start_request, start_source, start_user
+from scalesim.engines.compiled.requests import start_request, start_source, start_user
 from scalesim.engines.compiled.seldom import seldom_event, wait_over
 from scalesim.engines.compiled.stations import (
     RESUME,
@@ -29,7 +29,8 @@ from scalesim.engines.compiled.stations import (
     release,
     share,
 )
-from scalesim.engines.compiled.strands import put_back, take_ready
+from scalesim.engines.compiled.strands import WITHDRAWN, free_strand, put_back, take_ready
+from scalesim.engines.compiled.withdrawal import time_out
 from scalesim.kernels.draws import child_key
 
 __all__ = ["BOUNDARY", "FULL", "SLICE", "advance"]
@@ -154,11 +155,14 @@ def run_strand(st, i, now):
 
 
 def resume(st, i, now):
-    """Finish the operation that strand i was blocked in."""
+    """Finish the operation that strand i was blocked in; return it, or -1 if it is over."""
     me = st.strand[ix(i)]
-    if me.pc == THINKING:
+    if me.pc < 0:
+        if me.pc == WITHDRAWN:
+            free_strand(st, i)
+            return -1
         start_user(st, i, now)
-        return
+        return i
     row = st.code[ix(me.pc)]
     if row.op == ops.SERVE or row.op == ops.TRANSFER:
         finish_service(st, row.a + me.instance, now)
@@ -167,6 +171,7 @@ def resume(st, i, now):
         me.pc = row.b
     else:
         me.pc += 1
+    return i
 
 
 def happen(st, what, serial, now):
@@ -174,8 +179,7 @@ def happen(st, what, serial, now):
     kind = what & 3
     i = what >> 2
     if kind == RESUME:
-        resume(st, i, now)
-        return i
+        return resume(st, i, now)
     if kind == SHARED_DONE:
         if st.station[i].generation != serial:
             return -1
@@ -191,8 +195,7 @@ def happen(st, what, serial, now):
     if row.op >= ops.CONTEND:
         wait_over(st, i, row, now)
     else:
-        st.strand[i].status = ops.TIMED_OUT
-        st.strand[i].pc = row.on_fail
+        time_out(st, i, row, now)
     return i
 
 
@@ -207,7 +210,8 @@ def advance(st, limit):
         warm_caches(st)
         start_source(st)
     end = as_bits(st.boundary[clock.bucket])
-    room = len(st.event) - 8
+    # One step pushes a few events; a withdrawal at most two for each strand.
+    room = len(st.event) - 2 * len(st.strand) - 8
     now = clock.now
     why = SLICE
     for _ in range(limit):

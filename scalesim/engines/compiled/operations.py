@@ -16,14 +16,17 @@ from scalesim.engines.compiled.seldom import seldom_operation
 from scalesim.engines.compiled.stations import IF_WAITING, RESUME, reserve, unreserve
 from scalesim.engines.compiled.strands import (
     BLOCKED,
+    adopt,
     draw,
     free_strand,
+    leave_parent,
     make_ready,
     new_child,
     origin,
 )
+from scalesim.engines.compiled.withdrawal import end_branch, enough, settle_join
 from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
-from scalesim.kernels.sampling import backoff_delay
+from scalesim.kernels.sampling import backoff_delay, nth_of_permutation
 from scalesim.policies.sharding import consumer_of
 
 __all__ = ["BLOCKED", "NO_STRAND", "drawn_time", "end_strand", "other_operation", "route"]
@@ -102,13 +105,13 @@ def other_operation(st, i, row, pc, instance, key, now):
     elif op == ops.RETRY:
         then = retry(st, i, row, key, now)
     elif op == ops.JOIN:
-        if strand[i].branches > 0:
+        if enough(strand[i], row.a):
+            then = settle_join(st, i, row, pc, now)
+        else:
             strand[i].joining = 1
             then = BLOCKED
-        elif strand[i].joined != ops.COMPLETED:
-            strand[i].status = strand[i].joined
-            strand[i].joined = ops.COMPLETED
-            then = row.on_fail
+    elif op == ops.WAIT:
+        then = wait(st, i, row, pc, key, now)
     elif op >= ops.CONTEND:
         then = seldom_operation(st, i, row, pc, instance, key, now)
     elif st.clock[0].free < 0:
@@ -156,28 +159,47 @@ def record(st, tally, time):
 def spawn(st, i, row, instance, key, now):
     """Make the child of an ATTEMPT, FORK or SPAWN and let it be ready."""
     strand = st.strand
-    clock = st.clock
     if row.op == ops.ATTEMPT:
-        clock[0].serial += 1
-        serial = clock[0].serial
-        strand[i].waiting = serial
-        if row.x < math.inf:
-            push(st, now + row.x, ops.TIMER, i * 4 + IF_WAITING, serial)
+        set_timer(st, i, now + row.x)
         there = row.b if row.b >= 0 else instance
         child = new_child(st, i, row.a, there, child_key(key, row.tag, strand[i].attempt), now)
-        strand[child].parent = i
-        strand[child].reply = serial
+        adopt(st, i, child, 1)
+    elif row.op == ops.FORK:
+        if row.b >= 0:
+            instance = row.b
+        if row.c > 0:
+            instance += nth_of_permutation(key, row.site, int(row.x), row.c)
+        child = new_child(st, i, row.a, instance, child_key(key, row.tag, 0), now)
+        adopt(st, i, child, -1)
+        strand[i].branches += 1
     else:
         offset = row.b if row.op == ops.SPAWN else 0
         if row.op == ops.SEND:
             rule = st.partition[row.b]
             instance = consumer_of(rule, strand[i].item, strand[i].client, key, row.site)
         child = new_child(st, i, row.a, instance + offset, child_key(key, row.tag, offset), now)
-        if row.op == ops.FORK:
-            strand[child].parent = i
-            strand[child].reply = -1
-            strand[i].branches += 1
     make_ready(st, child)
+
+
+def set_timer(st, i, at):
+    """Let strand i wait until `at` at most."""
+    clock = st.clock[0]
+    clock.serial += 1
+    st.strand[i].waiting = clock.serial
+    if at < math.inf:
+        push(st, at, ops.TIMER, i * 4 + IF_WAITING, clock.serial)
+
+
+def wait(st, i, row, pc, key, now):
+    """Wait for a first branch to complete; return the next program counter or BLOCKED."""
+    if enough(st.strand[i], 1):
+        return row.a
+    time = draw(st, row.b, key, row.site, origin(st, i))
+    if time <= 0.0:
+        return pc + 1
+    st.strand[i].joining = 1
+    set_timer(st, i, now + time)
+    return BLOCKED
 
 
 def end_strand(st, i, now):
@@ -194,22 +216,18 @@ def answer(st, i):
     parent = strand[i].parent
     reply = strand[i].reply
     status = strand[i].status
+    if reply != 0:
+        leave_parent(st, i)
     if reply > 0:
-        if strand[parent].waiting == reply:
-            strand[parent].waiting = 0
-            strand[parent].status = status
-            pc = strand[parent].pc
-            if status == ops.COMPLETED:
-                strand[parent].attempt = 0
-                strand[parent].pc = pc + 1
-            else:
-                strand[parent].pc = st.code[pc].on_fail
-            make_ready(st, parent)
+        strand[parent].waiting = 0
+        strand[parent].status = status
+        pc = strand[parent].pc
+        if status == ops.COMPLETED:
+            strand[parent].attempt = 0
+            strand[parent].pc = pc + 1
+        else:
+            strand[parent].pc = st.code[pc].on_fail
+        make_ready(st, parent)
     elif reply < 0:
-        strand[parent].branches -= 1
-        if status != ops.COMPLETED and strand[parent].joined == ops.COMPLETED:
-            strand[parent].joined = status
-        if strand[parent].branches == 0 and strand[parent].joining:
-            strand[parent].joining = 0
-            make_ready(st, parent)
+        end_branch(st, parent, status)
     free_strand(st, i)

@@ -1,4 +1,4 @@
-"""Waiting for a slot with patience: who has waited too long leaves the line."""
+"""Leaving a line without a slot: who has waited too long, or is withdrawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.skew_heap import remove
 from scalesim.engines.compiled.stations import IF_WAITING, acquire, advance_areas
 
-__all__ = ["abandon", "acquire_within"]
+__all__ = ["acquire_within", "leave_line"]
 
 
 def acquire_within(st, s, i, priority, patience, now):
@@ -20,10 +20,31 @@ def acquire_within(st, s, i, priority, patience, now):
     return granted
 
 
-def abandon(st, s, i, now):
-    """Let strand i leave the line of station s without a slot."""
+def leave_line(st, s, i, now):
+    """Let strand i leave the line of station s without a slot; False if it is not in it."""
     here = st.station[ix(s)]
+    strand = st.strand
+    me = strand[ix(i)]
+    if here.heaped:
+        if me.lined == 0:
+            return False
+        me.lined = 0
+        here.head = remove(strand, here.head, i)
+    else:
+        before = -1
+        at = here.head
+        while at >= 0 and at != i:
+            before = at
+            at = strand[ix(at)].next
+        if at < 0:
+            return False
+        if before >= 0:
+            strand[ix(before)].next = me.next
+        else:
+            here.head = me.next
+        if me.next < 0:
+            here.tail = before
     advance_areas(here, now)
     here.depth -= 1
     here.abandoned += 1
-    here.head = remove(st.strand, here.head, i)
+    return True

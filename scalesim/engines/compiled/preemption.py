@@ -18,7 +18,7 @@ from scalesim.engines.compiled.stations import (
 from scalesim.ops import DEPARTURE
 from scalesim.plan.tables import SHORTEST
 
-__all__ = ["finish_preemptive", "preempt"]
+__all__ = ["finish_preemptive", "leave_preemptive", "preempt"]
 
 
 def start(st, here, i, now):
@@ -81,6 +81,24 @@ def finish_preemptive(st, s, i, now):
     here.tail = remove(st.strand, here.tail, i)
     here.served += 1
     record_wait(st, s, st.strand[ix(i)].paused)
+    run_next(st, here, now)
+
+
+def leave_preemptive(st, s, i, now):
+    """Take strand i, which is withdrawn, away from the processors of station s."""
+    here = st.station[ix(s)]
+    advance_areas(here, now)
+    here.abandoned += 1
+    if st.strand[ix(i)].waiting:
+        here.tail = remove(st.strand, here.tail, i)
+        run_next(st, here, now)
+    else:
+        here.head = remove(st.strand, here.head, i)
+        here.depth -= 1
+
+
+def run_next(st, here, now):
+    """Let the first of those that pause have the core that is free now."""
     first = here.head
     if first >= 0:
         here.head = remove(st.strand, first, first)

@@ -23,7 +23,7 @@ from scalesim.engines.compiled.strands import BLOCKED, draw, make_ready
 from scalesim.kernels.draws import child_key
 from scalesim.policies.limiting import earliest, let_through
 
-__all__ = ["queue_operation"]
+__all__ = ["leave_limiter", "queue_operation"]
 
 
 def queue_operation(st, i, row, pc, instance, key, now):
@@ -113,6 +113,14 @@ def admit(st, i, row, pc, now):
         push(st, now + (at - now), ops.DEPARTURE, i * 4 + RESUME, 0)
         return BLOCKED
     return pc + 1
+
+
+def leave_limiter(st, row, now):
+    """Let a strand that is withdrawn leave a limiter; its place in the schedule stays empty."""
+    here = st.station[ix(st.limiter[ix(row.a)].station)]
+    advance_areas(here, now)
+    here.depth -= 1
+    here.abandoned += 1
 
 
 def nap_time(st, me, row, key, now):

@@ -10,7 +10,7 @@ from scalesim import ops
 from scalesim.engines.compiled.caches import begin_fetch, end_fetch
 from scalesim.engines.compiled.cores import change_level, core_event, unit_operation, work
 from scalesim.engines.compiled.heap import ix
-from scalesim.engines.compiled.patience import abandon, acquire_within
+from scalesim.engines.compiled.patience import acquire_within, leave_line
 from scalesim.engines.compiled.preemption import finish_preemptive, preempt
 from scalesim.engines.compiled.queues import queue_operation
 from scalesim.engines.compiled.stations import CORE, SELDOM_KINDS, finish_share, share
@@ -37,6 +37,7 @@ def seldom_operation(st, i, row, pc, instance, key, now):
         end_fetch(st, s, st.strand[ix(i)].item, st.strand[ix(i)].status)
         return pc + 1
     time = draw(st, row.b, key, row.site, origin(st, i))
+    st.strand[ix(i)].inside = int(op != ops.ACQUIRE_WITHIN)
     if op == ops.CONTEND:
         share(st, s, i, time, now, True)
     elif op == ops.WORK:
@@ -58,11 +59,14 @@ def seldom_event(st, what, serial, now):
     kind = what % SELDOM_KINDS
     index = what // SELDOM_KINDS
     if kind == CORE:
-        return core_event(st, index, serial, now)
-    if st.station[ix(index)].generation != serial:
-        return -1
-    i = finish_share(st, index, now, True)
-    st.strand[ix(i)].pc += 1
+        i = core_event(st, index, serial, now)
+    elif st.station[ix(index)].generation == serial:
+        i = finish_share(st, index, now, True)
+    else:
+        i = -1
+    if i >= 0:
+        st.strand[ix(i)].inside = 0
+        st.strand[ix(i)].pc += 1
     return i
 
 
@@ -72,10 +76,14 @@ def wait_over(st, i, row, now):
     s = row.a + me.instance
     if row.op == ops.PREEMPT:
         finish_preemptive(st, s, i, now)
+        me.inside = 0
+        me.pc += 1
+    elif row.op == ops.WAIT:
+        me.joining = 0
         me.pc += 1
     elif row.op == ops.GATHER:
         me.pc = row.on_fail
     else:
-        abandon(st, s, i, now)
+        leave_line(st, s, i, now)
         me.status = ops.TIMED_OUT
         me.pc = row.on_fail

@@ -121,6 +121,12 @@ STRAND = np.dtype(
         ("paused", "f8"),
         ("rider", "i8"),
         ("begun", "f8"),
+        ("completed", "i8"),
+        ("child", "i8"),
+        ("older", "i8"),
+        ("younger", "i8"),
+        ("lined", "i8"),
+        ("inside", "i8"),
     ]
 )
 CORE_STATE = np.dtype(
@@ -302,7 +308,7 @@ def grown(state: State, strands: int = 0) -> State:
     strand = np.zeros(new, STRAND)
     strand[:old] = state.strand
     strand["pc"][old:] = FREE
-    strand["request"][old:] = -1
+    strand["request"][old:] = strand["child"][old:] = -1
     strand["next"][old:] = np.append(np.arange(old + 1, new), state.clock["free"][0])
     state.clock["free"] = old
     frame = np.zeros(new * depth, FRAME)

@@ -24,6 +24,7 @@ __all__ = [
     "advance_areas",
     "finish_service",
     "finish_share",
+    "leave_sharing",
     "record_wait",
     "release",
     "reserve",
@@ -73,6 +74,7 @@ def set_place(clock, here, me, priority):
 def join_line(clock, strand, here, i, priority):
     """Put strand i into a line that is not simply first come first served: a heap."""
     set_place(clock, here, strand[ix(i)], priority)
+    strand[ix(i)].lined = 1
     here.head = insert(strand, here.head, i)
 
 
@@ -81,6 +83,7 @@ def take_first(strand, here):
     i = here.head
     here.head = remove(strand, i, i)
     me = strand[ix(i)]
+    me.lined = 0
     if me.waiting:  # its timer is void, and it is still in the ACQUIRE_WITHIN
         me.waiting = 0
         me.pc += 1
@@ -257,3 +260,21 @@ def finish_share(st, s, now, slowed):
     else:
         here.virtual = 0.0
     return i
+
+
+def leave_sharing(st, s, i, now, slowed):
+    """Take strand i, which is withdrawn, out of the sharing of station s."""
+    here = st.station[ix(s)]
+    rate = sharing_rate(st, s, slowed)
+    here.virtual += (now - here.touched) * rate
+    here.touched = now
+    advance_areas(here, now)
+    first = here.head
+    here.head = remove(st.strand, first, i)
+    set_sharing(here, here.busy + here.depth - 1)
+    here.abandoned += 1
+    if here.head < 0:
+        here.virtual = 0.0
+        here.generation += 1
+    elif first == i or sharing_rate(st, s, slowed) != rate:
+        schedule_sharing(st, s, now, slowed)

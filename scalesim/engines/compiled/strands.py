@@ -9,8 +9,12 @@ from scalesim.ops import COMPLETED
 __all__ = [
     "BLOCKED",
     "FREE",
+    "WITHDRAWN",
+    "adopt",
     "draw",
     "free_strand",
+    "leave_parent",
+    "leave_ready",
     "make_ready",
     "new_child",
     "new_strand",
@@ -24,6 +28,8 @@ BLOCKED = -1
 """Instead of the next program counter: the strand waits for something."""
 FREE = -2
 """Program counter of a strand in the free list."""
+WITHDRAWN = -3
+"""Program counter of a strand that is over but for an event that is still to come."""
 
 
 def draw(st, which, key, site, number):
@@ -56,6 +62,26 @@ def take_ready(st):
     if clock.ready_head < 0:
         clock.ready_tail = -1
     return i
+
+
+def leave_ready(st, i):
+    """Take strand i out of the ready list; False if it is not there."""
+    clock = st.clock[0]
+    before = -1
+    at = clock.ready_head
+    while at >= 0 and at != i:
+        before = at
+        at = st.strand[ix(at)].next
+    if at < 0:
+        return False
+    after = st.strand[ix(i)].next
+    if before >= 0:
+        st.strand[ix(before)].next = after
+    else:
+        clock.ready_head = after
+    if after < 0:
+        clock.ready_tail = before
+    return True
 
 
 def put_back(st, i):
@@ -97,6 +123,31 @@ def new_child(st, parent, program, instance, key, now):
     me.origin = origin(st, parent)
     me.begun = other.started if other.request >= 0 else other.begun
     return i
+
+
+def adopt(st, parent, i, reply):
+    """Let `parent` await the end of strand i; `reply` 1: for the answer, -1: as one of branches."""
+    me = st.strand[ix(i)]
+    me.parent = parent
+    me.reply = reply
+    older = st.strand[ix(parent)].child
+    me.older = older
+    me.younger = -1
+    if older >= 0:
+        st.strand[ix(older)].younger = i
+    st.strand[ix(parent)].child = i
+
+
+def leave_parent(st, i):
+    """Let nobody await the end of strand i any more."""
+    me = st.strand[ix(i)]
+    me.reply = 0
+    if me.younger >= 0:
+        st.strand[ix(me.younger)].older = me.older
+    else:
+        st.strand[ix(me.parent)].child = me.older
+    if me.older >= 0:
+        st.strand[ix(me.older)].younger = me.younger
 
 
 def free_strand(st, i):

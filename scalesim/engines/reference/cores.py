@@ -178,6 +178,21 @@ class CoresStation(Station):
             self._give(work, 0)
         core.wear = math.inf
 
+    def leave(self, event: simpy.Event) -> bool:
+        """Take the work that `event` would end away from the line or its core."""
+        self.advance(self.env.now)
+        self.abandoned += 1
+        for place, work in enumerate(self.line):
+            if work.done is event:
+                del self.line[place]
+                return True
+        core = next(each for each in self.cores if each.work and each.work.done is event)
+        assert core.work is not None
+        self._settle(core, core.work)
+        self._stop(core)
+        self.begin_next(core)
+        return True
+
     def begin_next(self, core: Core) -> None:
         """Let `core` begin with the first in line."""
         if self.line:

@@ -24,7 +24,7 @@ from scalesim.engines.base import (
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.cores import Core, CoresStation, Level
 from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
-from scalesim.engines.reference.model import CacheModel, Frame, Reply, Strand, as_objects
+from scalesim.engines.reference.model import CacheModel, Frame, Strand, as_objects
 from scalesim.engines.reference.preemption import PreemptiveStation
 from scalesim.engines.reference.stations import (
     BatchStation,
@@ -175,31 +175,46 @@ class Trial:
         self.strands -= 1
         if strand.request >= 0:
             self.end_request(strand)
-        if strand.reply is not None:
-            strand.reply.give(strand.status)
-        elif strand.parent is not None:
-            parent = strand.parent
-            parent.branches -= 1
-            if parent.joined == ops.COMPLETED:
-                parent.joined = strand.status
-            if parent.branches == 0 and parent.joining is not None:
-                fire(parent.joining)
+        parent = strand.parent
+        if parent is None:
+            return
+        strand.leave_parent()
+        if strand.branch:
+            self.end_branch(parent, strand.status)
+        else:
+            self.answer(parent, strand.status)
 
-    def spawn(
-        self,
-        strand: Strand,
-        frame: Frame,
-        *,
-        reply: Reply | None = None,
-        parent: Strand | None = None,
-    ) -> None:
-        """Start a strand on behalf of `strand`'s request."""
+    def answer(self, parent: Strand, status: int) -> None:
+        """Let a strand go on that waits for an attempt."""
+        parent.status = status
+        if status == ops.COMPLETED:
+            parent.frame.attempt = 0
+            parent.frame.pc += 1
+        else:
+            parent.frame.pc = self.code[parent.frame.pc].on_fail
+        assert parent.resume is not None
+        fire(parent.resume)
+
+    def end_branch(self, parent: Strand, status: int) -> None:
+        """Count a branch that has ended; perhaps it was the last that the join waited for."""
+        if status == ops.COMPLETED:
+            parent.completed += 1
+        elif parent.joined == ops.COMPLETED:
+            parent.joined = status
+        if parent.resume is not None:
+            row = self.code[parent.frame.pc]
+            if parent.enough(row.a if row.op == ops.JOIN else 1):
+                fire(parent.resume)
+                parent.resume = None
+
+    def spawn(self, strand: Strand, frame: Frame) -> Strand:
+        """Start a strand on behalf of `strand`'s request; return it."""
         child = Strand(frame, strand.item, strand.client, strand.endpoint, self.env.now)
-        child.reply, child.parent = reply, parent
         child.origin = strand.number
         child.begun = strand.started if strand.request >= 0 else strand.begun
         self.strands += 1
-        self.env.process(self.execute(child))
+        child.process = self.env.process(self.execute(child))
+        return child
 
     def draw(self, which: int, key: int, site: int, number: int) -> float:
         """Return a draw from sampler `which`, for request `number`."""

@@ -6,15 +6,15 @@ Each takes a strand and a row of its program, yields the SimPy events it waits f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
 from scalesim import ops
+from scalesim.engines.reference.children import attempt, fork, join, spawn, wait
 from scalesim.engines.reference.clock import after, fire
-from scalesim.engines.reference.model import Frame, Reply, Strand
+from scalesim.engines.reference.model import Frame, Strand, Waits, fail as _fail, go_on as _next
 from scalesim.engines.reference.queues import QUEUE_OPERATIONS, send
 from scalesim.engines.reference.serving import breaks, enter, leave, repair, wear, work
 from scalesim.kernels.draws import child_key, u01
@@ -27,29 +27,24 @@ if TYPE_CHECKING:
 
 __all__ = ["OPERATION_OF", "Waits"]
 
-Waits = Generator[simpy.Event, Any, None]
-
 _choose = balancing_functions()
 _shard_of = sharding_functions()
 
 
-def _next(strand: Strand) -> None:
-    strand.frame.pc += 1
-
-
-def _fail(strand: Strand, row: Any, status: int) -> None:
-    strand.status = status
-    strand.frame.pc = row.on_fail
-
-
 def acquire(trial: Trial, strand: Strand, row: Any) -> Waits:
-    station = trial.stations[row.a + strand.frame.instance]
-    if not station.try_acquire():
-        waiter = station.wait(row.c)
-        if waiter is None:
-            return _fail(strand, row, ops.REJECTED)
-        yield waiter.event
+    station, frame = trial.stations[row.a + strand.frame.instance], strand.frame
+    if station.try_acquire():
+        return _next(strand)
+    waiter = station.wait(row.c)
+    if waiter is None:
+        return _fail(strand, row, ops.REJECTED)
     _next(strand)
+
+    def undo() -> None:
+        if station.leave(waiter.event):
+            frame.pc = row.on_fail
+
+    yield from strand.wait(waiter.event, undo)
 
 
 def release(trial: Trial, strand: Strand, row: Any) -> Waits:
@@ -60,18 +55,29 @@ def release(trial: Trial, strand: Strand, row: Any) -> Waits:
 
 def acquire_within(trial: Trial, strand: Strand, row: Any) -> Waits:
     station = trial.stations[row.a + strand.frame.instance]
-    if not station.try_acquire():
-        waiter = station.wait(row.c)
-        if waiter is None:
-            return _fail(strand, row, ops.REJECTED)
-        patience = trial.draw(row.b, strand.frame.key, row.site, strand.number)
-        timer = after(trial.env, patience, ops.TIMER)
-        assert timer.callbacks is not None
-        timer.callbacks.append(lambda _: station.leave(waiter))
-        status = yield waiter.event
-        if status != ops.COMPLETED:
-            return _fail(strand, row, status)
-    _next(strand)
+    if station.try_acquire():
+        return _next(strand)
+    waiter = station.wait(row.c)
+    if waiter is None:
+        return _fail(strand, row, ops.REJECTED)
+
+    def lose_patience(_: simpy.Event) -> None:
+        if station.leave(waiter.event):
+            fire(waiter.event, ops.TIMED_OUT)
+
+    def undo() -> None:
+        if not station.leave(waiter.event):
+            _next(strand)
+
+    patience = trial.draw(row.b, strand.frame.key, row.site, strand.number)
+    timer = after(trial.env, patience, ops.TIMER)
+    assert timer.callbacks is not None
+    timer.callbacks.append(lose_patience)
+    yield from strand.wait(waiter.event, undo)
+    if waiter.event.value == ops.COMPLETED:
+        _next(strand)
+    else:
+        _fail(strand, row, ops.TIMED_OUT)
 
 
 def serve(trial: Trial, strand: Strand, row: Any) -> Waits:
@@ -84,20 +90,29 @@ def _served(trial: Trial, strand: Strand, row: Any, time: float, priority: int =
     done = station.serve(time, priority)
     if done is None:
         return _fail(strand, row, ops.REJECTED)
-    yield done
+
+    def undo() -> None:
+        if not station.leave(done):
+            station.release_unserved()
+
+    yield from strand.wait(done, undo)
     station.release()
     _next(strand)
 
 
 def share(trial: Trial, strand: Strand, row: Any) -> Waits:
     demand = trial.draw(row.b, strand.frame.key, row.site, strand.number)
-    yield trial.stations[row.a + strand.frame.instance].share(demand)
+    station = trial.stations[row.a + strand.frame.instance]
+    done = station.share(demand)
+    yield from strand.wait(done, lambda: station.leave(done))
     _next(strand)
 
 
 def preempt(trial: Trial, strand: Strand, row: Any) -> Waits:
     demand = trial.draw(row.b, strand.frame.key, row.site, strand.number)
-    yield trial.stations[row.a + strand.frame.instance].compute(demand, row.c)
+    station = trial.stations[row.a + strand.frame.instance]
+    done = station.compute(demand, row.c)
+    yield from strand.wait(done, lambda: station.leave(done))
     _next(strand)
 
 
@@ -221,23 +236,6 @@ def chance(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
-def attempt(trial: Trial, strand: Strand, row: Any) -> Waits:
-    frame = strand.frame
-    key = child_key(frame.key, row.tag, frame.attempt)
-    reply = Reply(simpy.Event(trial.env))
-    if row.x < math.inf:
-        timer = after(trial.env, row.x, ops.TIMER)
-        assert timer.callbacks is not None
-        timer.callbacks.append(lambda _: reply.give(ops.TIMED_OUT))
-    trial.spawn(strand, Frame(row.a, _instance(strand, row), key), reply=reply)
-    status = yield reply.event
-    if status == ops.COMPLETED:
-        frame.attempt = 0
-        _next(strand)
-    else:
-        _fail(strand, row, status)
-
-
 def retry(trial: Trial, strand: Strand, row: Any) -> Waits:
     rule, frame = trial.retry[row.a], strand.frame
     number = frame.attempt + 1
@@ -260,33 +258,6 @@ def retry(trial: Trial, strand: Strand, row: Any) -> Waits:
     if wait > 0.0:
         yield after(trial.env, wait, ops.TIMER)
     frame.pc = row.b
-
-
-def fork(trial: Trial, strand: Strand, row: Any) -> Waits:
-    key = child_key(strand.frame.key, row.tag, 0)
-    strand.branches += 1
-    trial.spawn(strand, Frame(row.a, strand.frame.instance, key), parent=strand)
-    _next(strand)
-    yield from ()
-
-
-def join(trial: Trial, strand: Strand, row: Any) -> Waits:
-    if strand.branches:
-        strand.joining = simpy.Event(trial.env)
-        yield strand.joining
-        strand.joining = None
-    if strand.joined == ops.COMPLETED:
-        _next(strand)
-    else:
-        status, strand.joined = strand.joined, ops.COMPLETED
-        _fail(strand, row, status)
-
-
-def spawn(trial: Trial, strand: Strand, row: Any) -> Waits:
-    key = child_key(strand.frame.key, row.tag, row.b)
-    trial.spawn(strand, Frame(row.a, strand.frame.instance + row.b, key))
-    _next(strand)
-    yield from ()
 
 
 def record(trial: Trial, strand: Strand, row: Any) -> Waits:
@@ -327,17 +298,19 @@ def fetch(trial: Trial, strand: Strand, row: Any) -> Waits:
         return _next(strand)
     cache.row[0].coalesced += 1
     ended = simpy.Event(trial.env)
-    cache.fetching[strand.item].append(ended)
-    status = yield ended
-    if status == ops.COMPLETED:
-        strand.frame.pc = row.b
-    else:
-        _fail(strand, row, status)
+    waiting = cache.fetching[strand.item]
+    waiting.append(ended)
+
+    def go_on() -> None:
+        strand.status = status = int(ended.value)  # type: ignore[arg-type]
+        strand.frame.pc = row.b if status == ops.COMPLETED else row.on_fail
+
+    yield from strand.wait(ended, lambda: go_on() if ended.triggered else waiting.remove(ended))
+    go_on()
 
 
 def fetched(trial: Trial, strand: Strand, row: Any) -> Waits:
-    for waiting in trial.caches[row.a + strand.frame.instance].fetching.pop(strand.item):
-        fire(waiting, strand.status)
+    trial.caches[row.a + strand.frame.instance].end_fetch(strand.item, strand.status)
     _next(strand)
     yield from ()
 
@@ -345,6 +318,6 @@ def fetched(trial: Trial, strand: Strand, row: Any) -> Waits:
 OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire, release, serve, share, delay, transfer, reserve, unreserve, call, tail, returns,
     route, settle, pick, lookup, fill, drop, chance, attempt, retry, fork, join, spawn, record,
-    count, jump, send, share, branch, fail, work, enter, leave, acquire_within, preempt, fetch,
-    fetched, wear, breaks, repair, *QUEUE_OPERATIONS,
+    count, jump, send, share, branch, fail, wait, work, enter, leave, acquire_within, preempt,
+    fetch, fetched, wear, breaks, repair, *QUEUE_OPERATIONS,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,10 @@ from scalesim.engines.reference.clock import fire
 from scalesim.ops import COMPLETED
 from scalesim.policies.eviction import EVICTION
 
-__all__ = ["CacheModel", "Frame", "Message", "Reply", "Strand", "as_objects"]
+__all__ = ["CacheModel", "Frame", "Message", "Strand", "Waits", "as_objects", "fail", "go_on"]
+
+Waits = Generator[simpy.Event, Any, None]
+"""What a strand waits for, one event after another."""
 
 
 def as_objects(table: np.ndarray) -> list[Any]:
@@ -34,22 +38,12 @@ class Frame:
 
 
 @dataclass(eq=False)
-class Reply:
-    """What a caller with a time-out waits for: the first of answer and timer counts."""
-
-    event: simpy.Event
-    given: bool = False
-
-    def give(self, status: int) -> None:
-        """Answer with `status`, unless there was an answer before."""
-        if not self.given:
-            self.given = True
-            fire(self.event, status)
-
-
-@dataclass(eq=False)
 class Strand:
-    """One thread of control."""
+    """One thread of control.
+
+    `parent` awaits its end, as one of several branches if `branch`; `children` are those whose end
+    it awaits. `resume` is what it waits for while it does so, `undo` how to stop waiting.
+    """
 
     frame: Frame
     item: int
@@ -58,11 +52,14 @@ class Strand:
     started: float
     calls: list[Frame] = field(default_factory=list)
     status: int = COMPLETED
-    reply: Reply | None = None
     parent: Strand | None = None
-    branches: int = 0
+    branch: bool = False
+    children: list[Strand] = field(default_factory=list)
+    completed: int = 0
     joined: int = COMPLETED
-    joining: simpy.Event | None = None
+    resume: simpy.Event | None = None
+    undo: Callable[[], object] | None = None
+    process: simpy.Process | None = None
     request: int = -1
     origin: int = -1
     begun: float = 0.0
@@ -73,6 +70,35 @@ class Strand:
     def number(self) -> int:
         """The number of the request on whose behalf this strand runs."""
         return self.request if self.request >= 0 else self.origin
+
+    def wait(self, event: simpy.Event, undo: Callable[[], object]) -> Waits:
+        """Wait for `event`; who is withdrawn meanwhile does `undo`."""
+        self.undo = undo
+        yield event
+        self.undo = None
+
+    def leave_parent(self) -> None:
+        """Be awaited by nobody from now on."""
+        if self.parent is not None:
+            self.parent.children.remove(self)
+            self.parent = None
+
+    def enough(self, wanted: int) -> bool:
+        """Whether `wanted` branches (0: all) have completed, or no longer can."""
+        if wanted == 0:
+            return not self.children
+        return self.completed >= wanted or self.completed + len(self.children) < wanted
+
+
+def go_on(strand: Strand) -> None:
+    """Let the strand go on with the next operation."""
+    strand.frame.pc += 1
+
+
+def fail(strand: Strand, row: Any, status: int) -> None:
+    """Let the strand go on where a failure of the operation `row` leads."""
+    strand.status = status
+    strand.frame.pc = row.on_fail
 
 
 class Message:
@@ -140,6 +166,11 @@ class CacheModel:
             self.place[item] = e
             self.policy.entered(row, entry, history, 0, e)
         entry[e].expires = now + row[0].ttl
+
+    def end_fetch(self, item: int, status: int) -> None:
+        """Let all who wait for the fetch of the key go on."""
+        for waiting in self.fetching.pop(item):
+            fire(waiting, status)
 
     def drop(self, item: int) -> None:
         """Remove the key if present."""

@@ -94,10 +94,27 @@ class PreemptiveStation(Station):
         self.running.remove(job)
         self.served += 1
         self.record_wait(job.paused)
+        self._run_next()
+        fire(job.done)
+
+    def leave(self, event: simpy.Event) -> bool:
+        """Take the job that `event` would end away."""
+        self.advance(self.env.now)
+        self.abandoned += 1
+        for job in self.running:
+            if job.done is event:
+                self.running.remove(job)
+                job.departure = None
+                self._run_next()
+                return True
+        self.pausing = [job for job in self.pausing if job.done is not event]
+        return True
+
+    def _run_next(self) -> None:
+        """Let the first of those that pause have the core that is free now."""
         if self.pausing:
             first = min(self.pausing, key=lambda each: each.rank)
             self.pausing.remove(first)
-            first.paused += now - first.since
+            first.paused += self.env.now - first.since
             self._run(first)
         self.busy = len(self.running)
-        fire(job.done)

@@ -60,7 +60,7 @@ def admit(trial: Trial, strand: Strand, row: Any) -> Waits:
     strand.since = now
     if at > now:
         station.deepest = max(station.deepest, station.depth)
-        yield after(trial.env, at - now, ops.DEPARTURE)
+        yield from strand.wait(after(trial.env, at - now, ops.DEPARTURE), station.give_up)
     _next(strand)
 
 

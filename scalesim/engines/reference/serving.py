@@ -22,7 +22,9 @@ def work(trial: Trial, strand: Strand, row: Any) -> Waits:
     frame = strand.frame
     demand = trial.draw(row.b, frame.key, row.site, strand.number)
     key = child_key(frame.key, row.site, 0)
-    yield trial.stations[row.a + frame.instance].work(demand, key)
+    station = trial.stations[row.a + frame.instance]
+    done = station.work(demand, key)
+    yield from strand.wait(done, lambda: station.leave(done))
     strand.frame.pc += 1
 
 

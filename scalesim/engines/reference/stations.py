@@ -16,7 +16,7 @@ import simpy
 from scalesim.engines.reference.clock import after, fire, later
 from scalesim.engines.reference.model import Message
 from scalesim.kernels.draws import bucket
-from scalesim.ops import COMPLETED, DEPARTURE, ROUNDING, TIMED_OUT
+from scalesim.ops import COMPLETED, DEPARTURE, ROUNDING
 from scalesim.plan.tables import LCFS, PRIORITY, SHORTEST
 
 __all__ = ["BatchStation", "RateStation", "SharedStation", "Station", "Waiter"]
@@ -103,14 +103,6 @@ class Station:
         self.deepest = max(self.deepest, self.depth)
         return waiter
 
-    def leave(self, waiter: Waiter) -> None:
-        """Let a strand leave the line without a slot, unless it has left with one."""
-        if waiter in self.line:
-            self.advance(self.env.now)
-            self.line.remove(waiter)
-            self.abandoned += 1
-            fire(waiter.event, TIMED_OUT)
-
     def serve(self, service: float, priority: int) -> simpy.Event | None:
         """Return the event of the end of a service; None if rejected."""
         if self.try_acquire():
@@ -131,6 +123,21 @@ class Station:
             fire(first.event, COMPLETED)
         else:
             later(first.event, first.service, DEPARTURE)
+
+    def leave(self, event: simpy.Event) -> bool:
+        """Take the strand that `event` would resume out of the line; False if it is not there."""
+        for place, waiter in enumerate(self.line):
+            if waiter.event is event:
+                self.advance(self.env.now)
+                del self.line[place]
+                self.abandoned += 1
+                return True
+        return False
+
+    def release_unserved(self) -> None:
+        """Take a slot back from a strand that is withdrawn."""
+        self.release()
+        self.served -= 1
 
     def reserve(self, amount: int) -> bool:
         """Take an amount; False if it does not fit."""
@@ -190,6 +197,24 @@ class SharedStation(Station):
             self._schedule()
         return done
 
+    def leave(self, event: simpy.Event) -> bool:
+        """Take the strand that `event` would resume out of the sharing."""
+        now = self.env.now
+        self.virtual += (now - self.touched) * self.rate
+        self.touched = now
+        self.advance(now)
+        rate, first = self.rate, self.sharing[0]
+        self.sharing = [each for each in self.sharing if each[2] is not event]
+        heapq.heapify(self.sharing)
+        self._changed()
+        self.abandoned += 1
+        if not self.sharing:
+            self.virtual = 0.0
+            self.generation += 1
+        elif self.sharing[0] is not first or self.rate != rate:
+            self._schedule()
+        return True
+
     def _changed(self) -> None:
         self.busy = min(len(self.sharing), self.slots)
         self.deepest = max(self.deepest, self.depth)
@@ -238,6 +263,12 @@ class RateStation(Station):
         self.advance(self.env.now)
         self.busy_area += gap
         self.waiting += 1
+
+    def give_up(self) -> None:
+        """Let one go that will not come through; its place in the schedule stays empty."""
+        self.advance(self.env.now)
+        self.waiting -= 1
+        self.abandoned += 1
 
     def passed(self, wait: float) -> None:
         """Be through after `wait` seconds."""
