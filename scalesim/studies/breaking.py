@@ -19,15 +19,22 @@ from scalesim.components import Cache
 from scalesim.plan.tables import AMOUNT
 from scalesim.results import Results
 from scalesim.run import simulate
+from scalesim.studies.bracketing import RATIO, Monotone, aim, search
 from scalesim.studies.objective import Objective
 from scalesim.topology import Topology
 from scalesim.traffic import Traffic
 
-__all__ = ["BreakingLoad", "Evaluation", "Evaluator", "find_breaking_load", "in_threads"]
+__all__ = [
+    "BreakingLoad",
+    "Evaluation",
+    "Evaluator",
+    "find_breaking_load",
+    "in_threads",
+    "likely_breaking_rate",
+]
 
 T = TypeVar("T")
-_RATIO = 1.01
-_HIGHEST_FACTOR = 4096.0
+_LIKELY = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +174,8 @@ def find_breaking_load(
     trials : int
         How many seeds are searched; the interval comes from them.
     """
-    first = _bracket(evaluate, start, 0, tick)
+    guess = likely_breaking_rate(evaluate.topology, evaluate.traffic, start)
+    first = _bracket(evaluate, start, 0, tick, guess)
     if first.failing is None:
         return first
     brackets = [first]
@@ -177,7 +185,7 @@ def find_breaking_load(
         )
     rates = [each.rate for each in brackets if math.isfinite(each.rate)]
     mean, half = _interval(rates)
-    spread = mean * (_RATIO - 1) / 2
+    spread = mean * (RATIO - 1) / 2
     return BreakingLoad(
         mean, max(mean - half - spread, 0.0), mean + half + spread, first.failing, first.passing
     )
@@ -193,47 +201,44 @@ def in_threads(work: Callable[[int], T], numbers: Iterable[int]) -> list[T]:
 
 
 def _bracket(
-    evaluate: Evaluator, start: float, trial: int, tick: Callable[[], None]
+    evaluate: Evaluator,
+    start: float,
+    trial: int,
+    tick: Callable[[], None],
+    guess: float = math.nan,
 ) -> BreakingLoad:
-    """Close in on one trial's breaking rate: widen by steps that double, then bisect."""
+    """Close in on one trial's breaking rate, looking first where it is guessed to be."""
+    seen: dict[float, Evaluation] = {}
 
     def at(rate: float) -> Evaluation:
-        tick()
-        return evaluate(rate, trial)
+        if rate not in seen:
+            tick()
+            seen[rate] = evaluate(rate, trial)
+        return seen[rate]
 
-    here = at(start)
     step = 1.05 if trial else 1.5
-    if here.misses:
-        failing, passing = here, None
-        while passing is None:
-            below = at(failing.rate / step)
-            if below.misses:
-                failing = below
-                step *= step
-                if failing.rate < start / _HIGHEST_FACTOR:
-                    return BreakingLoad(0.0, 0.0, failing.rate, failing, None)
-            else:
-                passing = below
-    else:
-        passing, failing_ = here, None
-        while failing_ is None:
-            above = at(passing.rate * step)
-            if above.misses:
-                failing_ = above
-            else:
-                passing = above
-                step = min(step * step, 4.0)
-                if passing.rate > start * _HIGHEST_FACTOR:
-                    return BreakingLoad(math.inf, passing.rate, math.inf, None, passing)
-        failing = failing_
-    while failing.rate > passing.rate * _RATIO:
-        middle = at(math.sqrt(failing.rate * passing.rate))
-        if middle.misses:
-            failing = middle
-        else:
-            passing = middle
+    misses = Monotone(lambda rate: bool(at(rate).misses))
+    if math.isfinite(guess):
+        aim(misses, start, step, guess)
+    low, high = search(misses, start, step)
+    passing, failing = (None if rate is None else at(rate) for rate in (low, high))
+    if failing is None:
+        assert passing is not None
+        return BreakingLoad(math.inf, passing.rate, math.inf, None, passing)
+    if passing is None:
+        return BreakingLoad(0.0, 0.0, failing.rate, failing, None)
     rate = math.sqrt(failing.rate * passing.rate)
     return BreakingLoad(rate, passing.rate, failing.rate, failing, passing)
+
+
+def likely_breaking_rate(topology: Topology, traffic: Traffic, near: float) -> float:
+    """Return a rate at which something is likely to break [requests/s]; nan if there is no guess.
+
+    A little below what the bottleneck carries: objectives are missed before it is always busy.
+    """
+    from scalesim.engines.analytic import capacity
+
+    return _LIKELY * capacity(topology, traffic.steady(near))
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

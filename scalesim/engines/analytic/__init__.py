@@ -6,8 +6,8 @@ and `stations` the waits, `solver` and `closed` iterate, `figures` labels. The f
 `occupancy`, `single_station`, `networks`, `fork_join`, `balancing`, `caching` and `times`.
 """
 
-from scalesim.engines.analytic.engine import solve
+from scalesim.engines.analytic.engine import capacity, solve
 from scalesim.engines.analytic.figures import Figure, resource_names
 from scalesim.engines.analytic.results import AnalyticResults
 
-__all__ = ["AnalyticResults", "Figure", "resource_names", "solve"]
+__all__ = ["AnalyticResults", "Figure", "capacity", "resource_names", "solve"]

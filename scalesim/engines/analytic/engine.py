@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from scalesim.engines.analytic.capacity import offered_loads
 from scalesim.engines.analytic.closed import solve_closed
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solver
@@ -11,7 +14,7 @@ from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, ClosedTraffic, RateProfile, Traffic
 
-__all__ = ["solve"]
+__all__ = ["capacity", "solve"]
 
 
 def require_one_server(solver: Solver) -> None:
@@ -54,3 +57,17 @@ def solve(
     if solver.arrivals.beside:
         require_one_server(solver)
     return AnalyticResults(topology, traffic, solver, solver.solve(traffic.rate))
+
+
+def capacity(topology: Topology, traffic: Traffic) -> float:
+    """Return what the bottleneck carries of this traffic at most [requests/s].
+
+    The bottleneck law; inf if nothing queues, nan if the engine does not cover the model.
+    """
+    if next(refusals(topology, traffic), None) is not None:
+        return math.nan
+    try:
+        rows = offered_loads(Solver(topology, traffic), traffic.mean_rate)
+    except UnsupportedByEngine:
+        return math.nan
+    return min((row.capacity for row in rows), default=math.inf)

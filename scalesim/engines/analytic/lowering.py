@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,13 @@ def key_shares(popularity: Popularity | None) -> np.ndarray | None:
     return shares
 
 
+def _share_by(place: Callable[..., Any], shares: np.ndarray, count: int) -> np.ndarray:
+    """Return what each of `count` places gets of keys that `place` puts there, all at once."""
+    owners = place(np.arange(len(shares), dtype=np.uint64), count).astype(np.int64)
+    total: np.ndarray = np.bincount(owners, shares, count)
+    return total
+
+
 class _Lowering:
     def __init__(self, topology: Topology, traffic: AnyTraffic) -> None:
         self.topology, self.traffic = topology, traffic
@@ -111,8 +118,7 @@ class _Lowering:
             count = len(weights)
             if clients is None:
                 return tuple([1.0 / count] * count)
-            owners = np.fromiter((hash_below(i, count) for i in range(len(clients))), np.int64)
-            return tuple(np.bincount(owners, clients, count))
+            return tuple(_share_by(hash_below, clients, count))
         total = sum(weights)
         return tuple(weight / total for weight in weights)
 
@@ -217,10 +223,7 @@ class _Lowering:
         shares = key_shares(self.traffic.keys if by_key else self.traffic.clients)
         if shares is None:
             return even
-        place = type(part.sharding).shard_of
-        shards = np.fromiter((place(i, part.shards) for i in range(len(shares))), np.int64)
-        counted: np.ndarray = np.bincount(shards, shares, part.shards)
-        return counted
+        return _share_by(type(part.sharding).shard_of, shares, part.shards)
 
     def cache(self, part: Cache) -> Facility:
         resources: dict[str, Resource] = {}
