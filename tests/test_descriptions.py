@@ -12,7 +12,15 @@ from hypothesis import given, strategies as st
 
 import scalesim as ss
 from scalesim import units
-from scalesim.components import COMPONENTS, Failures, RateLimiter, Workflow, fail
+from scalesim.components import (
+    COMPONENTS,
+    Failures,
+    Hedge,
+    RateLimiter,
+    Workflow,
+    fail,
+    scatter,
+)
 from scalesim.components.calls import Call
 from scalesim.components.steps import STEPS, Compute
 from scalesim.distributions import Constant, Erlang, HyperExponential, Weibull
@@ -475,6 +483,10 @@ INTEGER = "allowed is a whole number from"
             "consumers have no processors of their own",
         ),
         (web(fail(1.5)), "endpoints.get.steps.0.probability: got 1.5"),
+        (web(ss.parallel([ss.sleep(1.0)], wait_for=2)), "wait_for: got 2, there are 1 branches"),
+        (web(ss.call("db.read", cancel=True)), "steps.0.cancel: cancel needs a timeout"),
+        (web(ss.call("db.read", hedge=Hedge(1.0, copies=0))), "steps.0.hedge.copies: got 0"),
+        (web(ss.call("db.read", hedge=Hedge(-1.0))), "steps.0.hedge.after.value: got -1"),
         (flow({"web": {"web": 0.7, "db": 0.5}}), "routes.web: the probabilities sum to 1.2; they"),
         (flow({"web": {"web": 1.0}}), 'routes.web: from "web" there is no way out; a request'),
         (
@@ -660,6 +672,32 @@ def test_problems_of_retries(retry, message) -> None:
 def test_problems_between_components(components, entry, expected) -> None:
     found = problems(*components, entry=entry)
     assert any(expected in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (scatter("back", wait_for=4), '4 answers or copies are wanted, service "back" has 3'),
+        (scatter("edge"), 'load_balancer "edge" cannot be called instance by instance'),
+        (scatter("bak"), 'there is no component "bak". Did you mean "back"?'),
+        (
+            ss.call("back", hedge=Hedge(1.0, copies=3, distinct=True)),
+            '4 answers or copies are wanted, service "back" has 3',
+        ),
+        (
+            ss.call("shards.read", hedge=Hedge(1.0, distinct=True)),
+            'database "shards" is sharded: in another shard a copy would not find its data',
+        ),
+    ],
+)
+def test_problems_of_calls_to_single_instances(step, expected) -> None:
+    back = ss.Service("back", instances=3, endpoints={"do": [ss.sleep(1.0)]})
+    others = [
+        ss.LoadBalancer("edge", targets="back"),
+        ss.Database("shards", connections=1, read=1.0, shards=3),
+    ]
+    found = problems(web(step), back, *others)
+    assert any(f"endpoints.get.steps.0.to: {expected}" in each for each in found), found
 
 
 def test_two_balancers_in_a_circle() -> None:

@@ -1,4 +1,4 @@
-"""Retries, failures by chance, and networks of Jackson's.
+"""Retries, copies, replies that are waited for, cancelled time-outs, networks of Jackson's.
 
 Retrial queues: M/M/1 in closed form, M/M/2 and M/M/3 as Markov chains (Falin & Templeton, "Retrial
 queues", 1997). Networks: Jackson, Operations Research 5 (1957); closed ones by mean value analysis.
@@ -11,7 +11,7 @@ from theory.estimates import assert_covers, by_trial, of_station, simulate
 from theory.test_networks import mean_latency, measured, mva
 
 import scalesim as ss
-from scalesim.components import Workflow, fail
+from scalesim.components import Hedge, Workflow, fail, scatter
 
 EXP = ss.Exponential
 
@@ -97,3 +97,59 @@ def test_closed_network_with_feedback() -> None:
     assert_covers(mean_latency(results), R, 0.02)
     assert_covers(of_station(results, "cpu", "cpu", "use"), 0.793267115273, 0.02)
     assert_covers(of_station(results, "disk", "workers", "use"), 0.951920538328, 0.01)
+
+
+def wide(name: str, law, **fields):
+    """Return a service with room for all."""
+    return ss.Service(
+        name, workers=10**5, cores=10**5, endpoints={"get": [ss.compute(law)]}, **fields
+    )
+
+
+def front(step, *callees):
+    """Return a topology whose entry does one step."""
+    entry = ss.Service("front", workers=10**6, endpoints={"do": [step]})
+    return ss.Topology(entry, *callees, entry="front")
+
+
+@pytest.mark.parametrize(
+    ("instances", "wait_for", "mean", "expected"),
+    [(3, 1, 0.03, 0.01), (3, 2, 0.01, 0.00833333333333), (100, None, 0.005, 0.0259368875882)],
+    ids=["1-of-3", "2-of-3", "100-of-100"],
+)
+def test_order_statistics_of_replies(instances, wait_for, mean, expected) -> None:
+    topology = front(
+        scatter("replica", wait_for=wait_for), wide("replica", EXP(mean), instances=instances)
+    )
+    requests = 4e5 if instances < 10 else 4e4
+    results = simulate(topology, ss.Traffic(20.0), requests=requests, rate=20.0)
+    assert_covers(mean_latency(results), expected, 0.02)
+    busy = of_station(results, "replica", "workers", "busy")
+    assert_covers(busy, 20.0 * instances * mean, 0.05)
+
+
+def test_hedged_call_that_cancels() -> None:
+    topology = front(ss.call("back", hedge=Hedge(0.05, cancel=True)), wide("back", EXP(0.05)))
+    results = simulate(topology, ss.Traffic(50.0), requests=4e5, rate=50.0)
+    assert_covers(mean_latency(results), 0.0408030139707, 0.02)
+    sent = measured(results, "front", "retry_amplification[do.0->back]")
+    assert_covers(sent, 1.36787944117, 0.01)
+    assert_covers(of_station(results, "back", "workers", "busy"), 2.5, 0.02)
+
+
+def test_copies_in_two_queues_are_one_fast_server() -> None:
+    # Of two exponential copies that cancel each other the first is twice as fast: M/M/1.
+    hedge = Hedge(0.0, cancel=True, distinct=True)
+    topology = front(ss.call("web", hedge=hedge), station("web", 0.01, 1, instances=2))
+    results = simulate(topology, ss.Traffic(140.0), requests=6e5, rate=140.0)
+    assert_covers(mean_latency(results), 1 / 60, 0.04)
+
+
+def test_client_that_cancels_in_front_of_mm1() -> None:
+    # Gavish & Schweitzer, "The Markovian queue with bounded waiting time", 1977.
+    topology = ss.Topology(station("server", 0.01, 1), entry="server")
+    traffic = ss.Traffic(90.0, timeout=0.06, cancel=True)
+    results = simulate(topology, traffic, requests=1e6, rate=90.0)
+    assert_covers(by_trial(results, lambda trial: trial.error_ratio), 0.108445896513, 0.05)
+    assert_covers(mean_latency(results), 0.0270178470903, 0.02)
+    assert_covers(of_station(results, "server", "workers", "use"), 0.802398693138, 0.01)
