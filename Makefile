@@ -9,7 +9,7 @@ JOBS   ?= 2
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install forecast test lint format benchmark docs clean
+.PHONY: help install forecast test lint format accuracy benchmark docs clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ lint: $(VENV)/.installed-test  ## ruff, mypy, import contracts
 format: $(VENV)/.installed-test  ## rewrite the sources as `make lint` wants them
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+accuracy: $(VENV)/.installed-test  ## every case with a known right answer, precisely; writes the page
+	$(BIN)/python tests/accuracy/run.py --page docs/reference/accuracy.md
 
 benchmark: $(VENV)/.installed-test  ## the compiled engine beside C, SimPy and others, in one table
 	$(BIN)/python tests/benchmarks/run.py

@@ -1,0 +1,84 @@
+"""Cases with a known right answer, against the library: ``python tests/accuracy/run.py FILE...``
+
+Each case's model is translated into a topology and traffic, run until precise, and compared with
+what is expected. What the library cannot express is called unsupported, by the name of the word.
+The exit status is 0 if every case passed, and 1 if one failed or is unsupported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import fnmatch
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from accuracy.suite import FIRST_SCALE, Effort, Outcome, last_line, lines, page, power, run_all
+from accuracy.theory import read_cases
+
+CASES = Path(__file__).parent / "cases"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, help="case files; those in cases/ if absent")
+    parser.add_argument("--only", default="*", metavar="GLOB", help="cases by id or family")
+    parser.add_argument("--engine", choices=sorted(FIRST_SCALE), default="compiled")
+    parser.add_argument("--budget", type=float, default=20.0, metavar="SECONDS", help="of one case")
+    parser.add_argument(
+        "--scale", type=float, help="first effort, times what the case suggests; more as needed"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="also write the table as Markdown"
+    )
+    options = parser.parse_args(arguments)
+
+    files = options.files or sorted(CASES.glob("*.json"))
+    cases = [
+        case
+        for file in files
+        for case in read_cases(file)
+        if fnmatch.fnmatch(case.name, options.only) or fnmatch.fnmatch(case.family, options.only)
+    ]
+    effort = Effort(options.engine, options.scale or FIRST_SCALE[options.engine], seed=options.seed)
+    outcomes = []
+    for outcome in run_all(cases, options.budget, effort):
+        outcomes.append(outcome)
+        if not options.json:
+            print("\n".join(lines(outcome)), flush=True)
+    if options.json:
+        print(json.dumps([as_dict(each) for each in outcomes], indent=1))
+    else:
+        print(f"\n{power(outcomes)}\n{last_line(outcomes)}")
+    if options.page:
+        options.page.write_text(page("Accuracy", INTRO, outcomes), encoding="utf-8")
+    return 0 if all(each.state == "passed" for each in outcomes) else 1
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as plain data."""
+    rows = [
+        {"metric": row.metric, "analytic": row.analytic, **dataclasses.asdict(row.verdict)}
+        for row in outcome.rows
+    ]
+    case = {"case": outcome.case.name, "family": outcome.case.family}
+    return {**case, "state": outcome.state, "why": outcome.why, "figures": rows}
+
+
+INTRO = """Every case in `tests/accuracy/cases` has an answer that is known from theory: a formula,
+a Markov chain solved numerically, or plain arithmetic. Each is turned into a topology and traffic,
+simulated until it is precise, and compared. `make accuracy` writes this page.
+
+*Simulated* is the interval over independent trials. *Detects* is the smallest relative error of the
+figure that would have been called wrong with probability 99 %. *Analytic* is what the analytic
+engine says, where it answers. Traces without chance have no interval: they must be equal."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

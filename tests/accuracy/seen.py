@@ -1,0 +1,148 @@
+"""What was seen of one station in one trial: totals over its instances and the measured window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from accuracy.stations import Place
+
+from scalesim.results import Results
+from scalesim.results.latency import bucket_edges
+
+__all__ = ["Seen"]
+
+
+class Seen:
+    """One place in one trial.
+
+    Parameters
+    ----------
+    results : of one trial
+    place : where the station is
+    only : the one instance to look at, None for all together
+    """
+
+    def __init__(self, results: Results, place: Place, only: int | None = None) -> None:
+        self.results, self.place, self.only = results, place, only
+        self.time = results.measured_time
+
+    def rows(self, resource: str) -> list[int]:
+        rows = [
+            s for s, x in enumerate(self.results.plan.station_labels)
+            if x.component in self.place.components and x.resource == resource
+        ]  # fmt: skip
+        return rows if self.only is None else [rows[self.only]]
+
+    def total(self, resource: str, field: str) -> float:
+        return float(self.results.station[field][self.rows(resource)].sum())
+
+    def instances(self) -> Iterator[Seen]:
+        for i in range(self.count):
+            yield Seen(self.results, self.place, i)
+
+    @cached_property
+    def count(self) -> int:
+        return len(self.rows(self.place.holding))
+
+    @property
+    def arrived(self) -> float:
+        return self.total(self.place.holding, "arrived")
+
+    @property
+    def served(self) -> float:
+        return self.total(self.place.holding, "served")
+
+    @property
+    def throughput(self) -> float:
+        return self.served / self.time
+
+    @property
+    def held(self) -> float:
+        """Mean number of slots held."""
+        return self.total(self.place.holding, "busy") / self.time
+
+    @property
+    def held_ratio(self) -> float:
+        return float(self.results.utilization[self.rows(self.place.holding)].mean())
+
+    @property
+    def in_flight(self) -> float:
+        return self.held + self.total(self.place.holding, "depth") / self.time
+
+    @property
+    def response_mean(self) -> float:
+        """Mean time at the station: Little's law on exact time averages and counts."""
+        return self.in_flight / self.throughput
+
+    @property
+    def busy(self) -> float:
+        return self.total(self.place.serving, "busy") / self.time
+
+    @property
+    def utilization(self) -> float:
+        return float(self.results.utilization[self.rows(self.place.serving)].mean())
+
+    @property
+    def queue_depth(self) -> float:
+        return self.total(self.place.waiting, "depth") / self.time
+
+    @property
+    def deepest(self) -> int:
+        return int(self.results.station["deepest"][self.rows(self.place.waiting)].max())
+
+    @property
+    def wait_mean(self) -> float:
+        granted = self.total(self.place.waiting, "granted")
+        return self.total(self.place.waiting, "waited") / granted if granted else math.nan
+
+    def waits(self) -> tuple[np.ndarray, int]:
+        """Return the histogram of waits above zero, and how many were zero."""
+        rows = self.rows(self.place.waiting)
+        counts = self.results.histogram("wait", rows)
+        return counts, int(self.total(self.place.waiting, "granted")) - int(counts.sum())
+
+    @property
+    def wait_probability(self) -> float:
+        """Share of those let in that did not get a slot at once."""
+        _, zeros = self.waits()
+        resource = self.place.waiting
+        return 1 - zeros / (self.total(resource, "arrived") - self.total(resource, "rejected"))
+
+    @property
+    def wait_std(self) -> float:
+        """Standard deviation of the wait, its second moment read from the histogram."""
+        counts, zeros = self.waits()
+        edges = bucket_edges()
+        middle = (edges[:-1] + edges[1:]) / 2
+        second = float((counts * middle**2).sum() / (counts.sum() + zeros))
+        return math.sqrt(second - self.wait_mean**2)
+
+    @property
+    def wait_longest(self) -> float:
+        """The longest wait, read from the histogram."""
+        counts, _ = self.waits()
+        return float(bucket_edges()[np.flatnonzero(counts)[-1] + 1])
+
+    def each_core(self) -> list[float]:
+        """Return the share of time in which each core was busy."""
+        (component,) = self.place.components
+        return [
+            float(self.results.time_shares(component, f"core_{i}")[1])
+            for i in range(self.place.slots or 0)
+        ]
+
+    def tally_mean(self, name: str) -> float:
+        """Return the mean of what the component records under `name` [s]."""
+        return self._component_metric(f"{name}_mean_s")
+
+    def counter(self, name: str) -> float:
+        return self._component_metric(name)
+
+    def _component_metric(self, name: str) -> float:
+        table = self.results.components_table()
+        (component,) = self.place.components
+        (value,) = table[(table["component"] == component) & (table["metric"] == name)]["value"]
+        return float(value)

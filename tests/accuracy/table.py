@@ -1,0 +1,297 @@
+"""The table of metrics: what a metric's name means.
+
+The first row whose pattern matches the base of the name, and that applies, says how the metric is
+read. A name that no row reads makes the case unsupported by that name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+from accuracy.judge import Quantile
+from accuracy.measure import (
+    HISTOGRAM,
+    Measure,
+    Metric,
+    Q,
+    Row,
+    about_all,
+    all_at_station,
+    at,
+    attempts_mean,
+    coalesced,
+    counts,
+    each_instance,
+    empty_again,
+    end_to_end,
+    ended_at,
+    fetch_count,
+    fetch_rate,
+    first_without_wait,
+    harmonic,
+    hit_ratio,
+    hit_ratios,
+    hits,
+    in_system,
+    keys_counted,
+    labelled,
+    latency_of_misses,
+    level_quantile,
+    of_class,
+    of_class_at_station,
+    of_client,
+    of_messages,
+    of_misses,
+    of_outcome,
+    one_station,
+    partitions,
+    random_service,
+    ratio,
+    ratio_of_class,
+    seen,
+    share,
+    shared_cores,
+    slots_of,
+    spike_end,
+    targets,
+    variance,
+    wait_of_class,
+    waits,
+    whole,
+    whole_run,
+)
+from accuracy.question import Question
+from accuracy.words import Unsupported
+
+__all__ = ["measure_of"]
+
+
+def measure_of(metric: Metric, question: Question) -> Measure:
+    """Return how to read a metric of a question."""
+    for row in TABLE:
+        found = re.fullmatch(row.pattern, metric.base)
+        if found and row.applies(metric, question):
+            read = row.make(metric, question, *found.groups())
+            keys = keys_counted(metric, question)
+            return Measure(read, metric, row.resolution, row.records, keys)
+    raise Unsupported(f"metric {metric.name}")
+
+
+TABLE = [
+    # End to end
+    Row("response_time_mean_s|latency_mean_s", end_to_end, whole(lambda t: t.results.latency.mean)),
+    Row(
+        "(?:response_time|latency)" + Q,
+        end_to_end,
+        lambda m, q, p: lambda t: Quantile(share(p), t.results.latency.histogram),
+        HISTOGRAM,
+    ),
+    Row("response_time_max_s", end_to_end, whole(lambda t: t.results.latency.longest)),
+    Row(
+        "latency_s",
+        end_to_end,
+        whole(lambda t: t.results.flow["latency"].sum() / t.results.flow["count"].sum()),
+    ),
+    Row(
+        "response_time_mean_s|latency_mean_s",
+        of_class,
+        labelled(lambda t, c: t.results.latency_of(c).mean),
+    ),
+    Row("latency_mean_s", of_outcome, labelled(lambda t, o: t.results.latency_of(None, o).mean)),
+    Row("latency_mean_s", of_misses, latency_of_misses),
+    Row("throughput_rps|goodput_rps", end_to_end, whole(lambda t: t.results.throughput)),
+    Row(
+        "throughput_rps",
+        of_class,
+        labelled(lambda t, c: t.results.latency_of(c).count / t.results.measured_time),
+    ),
+    Row("(rejected|timed_out)_ratio", end_to_end, lambda m, q, outcome: ratio(outcome)),
+    Row("error_ratio|failed_ratio", end_to_end, whole(lambda t: t.results.error_ratio)),
+    Row("rejected_ratio", of_class, labelled(ratio_of_class("rejected"))),
+    Row("in_flight_mean", one_station, seen(lambda s: s.in_flight)),
+    Row("in_flight_mean|in_flight_requests_mean", end_to_end, whole(in_system)),
+    # What a client's retries and copies amount to
+    Row(
+        "offered_rate_rps|retry_amplification",
+        end_to_end,
+        lambda m, q: lambda t: of_client(t, m.base),
+    ),
+    Row(
+        "waiting_to_retry_mean", end_to_end, whole(lambda t: of_client(t, "waiting_to_retry_mean"))
+    ),
+    Row(
+        "first_attempt_(?:rejected|failed)_ratio",
+        end_to_end,
+        lambda m, q: lambda t: of_client(t, "first_attempt_failed_ratio"),
+    ),
+    Row("attempts_mean", end_to_end, whole(attempts_mean)),
+    # Messages: nobody waits for the answer
+    Row("response_time_mean_s", of_messages, seen(lambda s: s.tally_mean("message_time"))),
+    Row("time_in_queue_mean_s", of_messages, seen(lambda s: s.wait_mean)),
+    Row(
+        "response_time_mean_s_worst_consumer",
+        of_messages,
+        seen(lambda s: max(each.response_mean for each in s.instances() if each.throughput)),
+    ),
+    Row("utilization_per_consumer", of_messages, each_instance(lambda s: s.utilization)),
+    Row(
+        "idle_consumers",
+        of_messages,
+        seen(lambda s: sum(not each.arrived for each in s.instances())),
+    ),
+    Row("batch_size_mean", of_messages, seen(lambda s: s.served / s.counter("batches"))),
+    # Caches
+    Row("hit_ratio|hit_ratio_immediate", about_all, hit_ratio),
+    Row("hit_ratio_per_key", about_all, whole(hit_ratios)),
+    Row(r"hit_ratio_key_(\d+)", about_all, lambda m, q, key: lambda t: hit_ratios(t)[int(key) - 1]),
+    Row("hit", about_all, whole(hits), records=True),
+    Row("origin_rate_rps", about_all, fetch_rate),
+    Row("origin_fetches_mean", about_all, fetch_count),
+    Row("coalesced_ratio", about_all, whole(coalesced)),
+    # At a station
+    Row("wait_time_mean_s", of_class, wait_of_class),
+    Row("wait_time_mean_s|delay_mean_s", about_all, seen(lambda s: s.wait_mean)),
+    Row("wait_time_mean_s_of_served", about_all, seen(lambda s: s.wait_mean)),
+    Row(
+        "wait_time_mean_s_all_requests",
+        about_all,
+        seen(lambda s: s.queue_depth * s.time / s.arrived),
+    ),
+    Row("wait_time_std_s", about_all, seen(lambda s: s.wait_std), 1e-4),
+    Row("wait_probability|delayed_ratio", about_all, seen(lambda s: s.wait_probability)),
+    Row("no_wait_probability", about_all, seen(lambda s: 1 - s.wait_probability)),
+    Row("abandoned_ratio", about_all, seen(lambda s: s.total("workers", "abandoned") / s.arrived)),
+    Row("wait_time" + Q, about_all, seen(lambda s, p: Quantile(share(p), *s.waits())), HISTOGRAM),
+    # Under processor sharing the mean of the ratio is the ratio of the means, whatever the service.
+    Row(
+        "slowdown_mean",
+        shared_cores,
+        lambda m, q: lambda t: t.results.latency.mean / q.place.service_mean["serve"],
+    ),
+    Row("arrival_rate", about_all, seen(lambda s: s.arrived / s.time)),
+    Row(
+        "target_skew",
+        about_all,
+        seen(lambda s: max(e.arrived for e in s.instances()) * s.count / s.arrived),
+    ),
+    Row("targets_used", about_all, seen(lambda s: sum(e.arrived > 0 for e in s.instances()))),
+    Row(
+        "utilization_busiest", about_all, seen(lambda s: max(e.utilization for e in s.instances()))
+    ),
+    Row("partitions_per_consumer", of_messages, partitions),
+    Row("queue_depth_mean", about_all, seen(lambda s: s.queue_depth)),
+    Row("queue_depth_max", about_all, seen(lambda s: s.deepest)),
+    Row(
+        "utilization|cpu_utilization|utilization_serving", about_all, seen(lambda s: s.utilization)
+    ),
+    Row("slots_busy_mean|busy_mean", about_all, seen(lambda s: s.held)),
+    Row("slot_held_ratio", about_all, seen(lambda s: s.held_ratio)),
+    Row(
+        "in_flight_mean|in_flight_branches_mean|in_flight_attempts_mean",
+        about_all,
+        seen(lambda s: s.in_flight),
+    ),
+    Row("in_flight_mean_per_instance", about_all, seen(lambda s: s.in_flight / s.count)),
+    Row(
+        "response_time_mean_s|branch_response_time_mean_s",
+        about_all,
+        seen(lambda s: s.response_mean),
+    ),
+    Row("response_time_mean_s", of_class_at_station, seen(lambda s: s.response_mean)),
+    Row("throughput_rps|server_throughput_rps", about_all, seen(lambda s: s.throughput)),
+    Row("server_busy_s", about_all, seen(lambda s: s.busy * s.time)),
+    Row("attempts_served", about_all, seen(lambda s: int(s.served))),
+    # Request by request
+    Row("target|first_targets", about_all, whole(targets)),
+    Row("finish_at_s", about_all, whole(ended_at), records=True),
+    Row(
+        "last_finish_at_s", about_all, whole(lambda t: max(filter(None, ended_at(t)))), records=True
+    ),
+    Row(
+        "outcome",
+        about_all,
+        whole(lambda t: list(t.results.attempts_table()["outcome"])),
+        records=True,
+    ),
+    Row(
+        "outcome_at_s",
+        about_all,
+        whole(lambda t: list(t.results.attempts_table()["ended_at_s"])),
+        records=True,
+    ),
+    Row(
+        "admitted",
+        about_all,
+        whole(lambda t: [o == "completed" for o in t.results.attempts_table()["outcome"]]),
+        records=True,
+    ),
+    Row(
+        "(completed|rejected|failed|timed_out)(?:_count)?",
+        about_all,
+        lambda m, q, o: lambda t: t.results.counts[o],
+    ),
+    Row("admitted_count", about_all, counts("completed")),
+    Row("requests", about_all, whole(lambda t: t.results.arrived)),
+    Row("wait_time_max_s", random_service, seen(lambda s: s.wait_longest), HISTOGRAM),
+    Row("wait_time_max_s", about_all, whole(lambda t: float(waits(t).max())), records=True),
+    Row(
+        "requests_that_waited",
+        about_all,
+        whole(lambda t: int((waits(t) > 1e-9).sum())),
+        records=True,
+    ),
+    Row(
+        "response_time_p99_s_nearest_rank",
+        about_all,
+        whole(
+            lambda t: float(
+                np.sort(t.times[:, 1] - t.times[:, 0])[math.ceil(0.99 * len(t.times)) - 1]
+            )
+        ),
+        records=True,
+    ),
+    Row(
+        "first_arrival_without_wait_after_backlog_at_s",
+        about_all,
+        whole(first_without_wait),
+        records=True,
+    ),
+    # Of the whole run and of its window
+    Row("arrived", about_all, whole(lambda t: int(t.results.recordings[0].arrived.sum()))),
+    Row("completed_by_end", about_all, whole_run("completed")),
+    Row("in_flight_at_end", about_all, whole(lambda t: t.results.recordings[0].in_flight)),
+    Row("completed_in_window", about_all, counts("completed")),
+    Row("utilization_in_window", about_all, seen(lambda s: s.utilization)),
+    Row("throughput_rps_in_window", about_all, whole(lambda t: t.results.throughput)),
+    # Servers that differ
+    Row("utilization_per_server", about_all, seen(lambda s: s.each_core())),
+    # At given times, and distributions over time
+    Row("in_flight_mean_at(?:_phase)?", about_all, at(lambda n, q: float(n.mean())), records=True),
+    Row(
+        "in_flight_variance_at_phase",
+        about_all,
+        at(lambda n, q: float(n.var(ddof=1))),
+        records=True,
+    ),
+    Row("empty_probability_at", about_all, at(lambda n, q: float((n == 0).mean())), records=True),
+    Row(
+        "idle_slot_probability_at",
+        about_all,
+        at(lambda n, q: float((n < slots_of(q)).mean())),
+        records=True,
+    ),
+    Row("in_flight_mean_max", about_all, whole(lambda t: harmonic(t)[0]), records=True),
+    Row("in_flight_mean_max_at_phase_s", about_all, whole(lambda t: harmonic(t)[1]), records=True),
+    Row("backlog_empty_at_s", about_all, whole(empty_again), records=True),
+    Row(
+        "drain_time_after_spike_s",
+        about_all,
+        whole(lambda t: empty_again(t) - spike_end(t)),
+        records=True,
+    ),
+    Row("all_down_probability", about_all, whole(all_at_station), records=True),
+    Row("in_flight_variance", about_all, whole(variance), records=True),
+    Row(r"in_flight_time_weighted_p(\d+)", about_all, level_quantile, records=True),
+]

@@ -1,0 +1,155 @@
+"""Words: a model read strictly. What nobody consumes, or no one knows, makes a case unsupported.
+
+A model is a tree of mappings. Each translator takes the words it understands; `Words.finish` then
+complains of the first word that nobody took. So a case with a new word is never run as if the word
+were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import scalesim as ss
+from scalesim import distributions
+
+__all__ = ["Unsupported", "Words", "distribution", "mean_of"]
+
+COMMENTS = frozenset({"note", "price_note", "meaning", "title"})
+"""Words that explain and change nothing. Any other prose has to be a phrase that is known."""
+
+_ABSENT = object()
+
+
+class Unsupported(Exception):
+    """What the library cannot express, or the word that is not known here."""
+
+
+class Words:
+    """One mapping of a model, and which of its words have been consumed.
+
+    Parameters
+    ----------
+    mapping : mapping of str to anything
+    path : str
+        Where it stands in the model, for messages.
+    """
+
+    def __init__(self, mapping: dict[str, Any], path: str = "") -> None:
+        self.mapping = mapping
+        self.path = path
+        self.taken: dict[str, list[Words]] = {}
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.mapping
+
+    def take(self, word: str, default: Any = _ABSENT) -> Any:
+        """Consume a plain value (a number, a string, a list of them)."""
+        if word not in self.mapping:
+            if default is _ABSENT:
+                raise Unsupported(f"{self.path or 'model'} without {word}")
+            return default
+        self.taken.setdefault(word, [])
+        return self.mapping[word]
+
+    def phrase(self, word: str, known: dict[str, Any], default: Any = _ABSENT) -> Any:
+        """Consume a word whose value is one of the known phrases; return what it stands for."""
+        value = self.take(word, default)
+        if value is default:
+            return default
+        if not isinstance(value, str) or value not in known:
+            raise self.unsupported(word)
+        return known[value]
+
+    def expect(self, **values: Any) -> None:
+        """Consume words that, if present, may only have the value (or one of the set) given."""
+        for word, allowed in values.items():
+            if word in self.mapping:
+                value = self.take(word)
+                if value not in (allowed if isinstance(allowed, (set, tuple)) else (allowed,)):
+                    raise self.unsupported(word)
+
+    def inner(self, word: str) -> Words:
+        """Consume a mapping; its own words are checked, too."""
+        value = self.take(word)
+        if not isinstance(value, dict):
+            raise self.unsupported(word)
+        child = Words(value, f"{self.path}.{word}".lstrip("."))
+        self.taken[word].append(child)
+        return child
+
+    def each(self, word: str) -> list[Words]:
+        """Consume a list of mappings."""
+        children = [
+            Words(each, f"{self.path}.{word}[{i}]".lstrip("."))
+            for i, each in enumerate(self.take(word))
+        ]
+        self.taken[word].extend(children)
+        return children
+
+    def unsupported(self, word: str) -> Unsupported:
+        """Return the error that names a word and its value."""
+        value = self.mapping[word]
+        shown = f"{word}={value!r}" if not isinstance(value, (dict, list)) else word
+        return Unsupported(f"{self.path}.{shown}".lstrip("."))
+
+    def left(self) -> Iterator[str]:
+        """Yield the words that nobody consumed."""
+        for word, value in self.mapping.items():
+            if word in COMMENTS:
+                continue
+            if word not in self.taken:
+                yield f"{self.path}.{word}".lstrip(".") + (
+                    "" if isinstance(value, (dict, list)) else f"={value!r}"
+                )
+            for child in self.taken.get(word, ()):
+                yield from child.left()
+
+    def finish(self) -> None:
+        """Raise `Unsupported` if a word was not consumed."""
+        left = list(self.left())
+        if left:
+            raise Unsupported(", ".join(left))
+
+
+# Distributions ----------------------------------------------------------------------------------
+
+_KINDS: dict[str, Callable[[Words], Any]] = {
+    "exponential": lambda w: ss.Exponential(w.take("mean_s")),
+    "deterministic": lambda w: distributions.Constant(w.take("mean_s")),
+    "erlang": lambda w: distributions.Erlang(w.take("mean_s"), phases=w.take("phases")),
+    "uniform": lambda w: distributions.Uniform(w.take("low_s"), w.take("high_s")),
+    "lognormal": lambda w: ss.LogNormal(w.take("mean_s"), cv=w.take("scv") ** 0.5),
+    "shifted_exponential": lambda w: distributions.Shifted(
+        w.take("shift_s"), ss.Exponential(w.take("mean_s") - w.mapping["shift_s"])
+    ),
+    "pareto": lambda w: distributions.Pareto(scale=w.take("scale_s"), shape=w.take("shape")),
+    "hyperexponential": lambda w: distributions.HyperExponential(
+        probabilities=_summing_to_1(w.take("probabilities")), means=tuple(w.take("means_s"))
+    ),
+}
+
+
+def distribution(words: Words) -> Any:
+    """Return a distribution; its redundant words (`mean_s`, `scv`) must agree with the others."""
+    kind = words.take("kind")
+    if kind not in _KINDS:
+        raise words.unsupported("kind")
+    if kind == "exponential" and words.mapping["mean_s"] == 0:
+        kind = "deterministic"
+    found = _KINDS[kind](words)
+    for word, value in (("mean_s", found.mean), ("scv", found.scv)):
+        stated = words.take(word, value)
+        if found.mean and abs(stated - value) > 1e-6 * abs(value):
+            raise Unsupported(f"{words.path}: {word} is {stated}, of the other words {value}")
+    return found
+
+
+def mean_of(found: Any) -> float:
+    """Return the mean of a distribution or a number [s]."""
+    return float(getattr(found, "mean", found))
+
+
+def _summing_to_1(probabilities: list[float]) -> tuple[float, ...]:
+    """Return probabilities that were rounded to 12 digits with a sum of exactly 1."""
+    return (*probabilities[:-1], 1.0 - sum(probabilities[:-1]))
