@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from accuracy.machines import RATE
 from accuracy.stations import Class, make_fields
 from accuracy.words import Unsupported, Words, distribution
 
@@ -64,6 +65,8 @@ def read_arrivals(model: Words, requests: int) -> Arrivals:
     if "arrival" not in model:
         if "key" in fields:  # lookups one after another
             return _replay([float(i + 1) for i in range(len(fields["key"]))], fields)
+        if "machines" in model or "tiers" in model:
+            return Arrivals(ss.Traffic(RATE), ONE, RATE)
         raise Unsupported("a model without arrival, classes or clients")
     words = model.inner("arrival")
     kind = words.take("kind") if "kind" in words else "by class"
@@ -170,12 +173,21 @@ def _sinusoid(base: float, amplitude: float, period: float) -> ss.RateProfile:
 def _trace(words: Words, fields: dict[str, Any]) -> Arrivals:
     """Translate recorded arrivals; with service times of their own each is a class of its own."""
     at = [float(each) for each in words.take("at_s")]
-    services, priorities = words.take("service_s", None), words.take("priority", None)
-    if services is None:
+    own = {
+        word: words.take(word)
+        for word in ("service_s", "priority", "payload_bytes")
+        if word in words
+    }
+    if not own:
         return _replay(at, fields)
     classes = tuple(
-        Class(f"r{i}", service=Constant(float(service)), priority=priorities and priorities[i])
-        for i, service in enumerate(services)
+        Class(
+            f"r{i}",
+            priority=own["priority"][i] if "priority" in own else None,
+            service=Constant(float(own["service_s"][i])) if "service_s" in own else None,
+            payload=float(own["payload_bytes"][i]) if "payload_bytes" in own else None,
+        )
+        for i in range(len(at))
     )
     return _replay(at, fields, classes)
 
@@ -305,6 +317,10 @@ def _client(words: Words) -> dict[str, Any]:
         fields["cancel"] = True
     if words.mapping.get("retry") is None:
         words.take("retry", None)
+    elif words.mapping["retry"].get("at_each_layer"):  # the chain has them
+        retry = words.inner("retry")
+        for word in ("attempts_max", "backoff_s", "at_each_layer"):
+            retry.take(word)
     else:
         fields["retry"] = _retry(words.inner("retry"))
     return make_fields(ss.Traffic, fields)
@@ -312,7 +328,7 @@ def _client(words: Words) -> dict[str, Any]:
 
 def _retry(words: Words) -> ss.Retry:
     fields: dict[str, Any] = {"attempts": words.take("attempts_max")}
-    words.expect(jitter=None, at_each_layer=False)
+    words.expect(jitter=None)
     backoff = words.mapping.get("backoff_s", 0)
     if "delay" in words:
         fields["backoff"] = distribution(words.inner("delay"))

@@ -83,11 +83,13 @@ def _steady(question: Question, effort: Effort, records: bool) -> list[Trial]:
     if records:
         requests = min(requests, MOST_RECORDED)
     trials, settle = effort.trials, question.warmup_requests / rate / TRIALS
+    if effort.engine == "reference":
+        settle = 0.0
     if question.system.caches:
         # A cache has to fill in every trial, so there are few.
         trials = max(effort.trials // 4, 5)
         settle = max(question.warmup_requests * min(effort.scale, 1.0) / rate, _lifetimes(question))
-    measured = requests / trials / rate
+    measured = max(requests / trials / rate, 4 * _lifetimes(question))
     warmup = max(measured * WARMUP / (1 - WARMUP), settle)
     record = int((measured + warmup) * rate * 1.2) if records else 0
     return _run(
@@ -135,11 +137,13 @@ def _once(question: Question, effort: Effort, records: bool) -> list[Trial]:
 def _finite(question: Question, effort: Effort, records: bool) -> list[Trial]:
     """Run many short trials, each from an empty start to its given end."""
     trials = min(max(int(question.trials * effort.scale), 10), 4000)
-    expected = question.arrivals.rate * question.duration
+    service = sum(sum(p.service_mean.values()) for p in question.places.values())
+    duration = max(question.duration, 10 * (1 / question.arrivals.rate + service))
+    expected = question.arrivals.rate * duration
     if expected > 10_000:
         trials = min(trials, effort.trials)
     record = int(expected * 2 + 1000) if records else 0
-    return _run(question, effort, NO_STARTS, duration=question.duration, warmup=question.warmup,
+    return _run(question, effort, NO_STARTS, duration=duration, warmup=question.warmup,
                 trials=trials, record_requests=record)  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from accuracy.words import Unsupported
 import scalesim as ss
 from scalesim.distributions import Constant
 from scalesim.ops import OUTCOMES
+from scalesim.results import levels
 
 __all__ = [
     "HISTOGRAM",
@@ -73,6 +74,17 @@ __all__ = [
     "waits",
     "whole",
     "whole_run",
+    "of_machines",
+    "with_failures",
+    "up_mean",
+    "outage_rate",
+    "availability",
+    "cores_down",
+    "applies",
+    "lag_histogram",
+    "lag_mean",
+    "of_applies",
+    "per_request",
 ]
 
 NAME = re.compile(
@@ -117,6 +129,13 @@ class Measure:
     resolution: float = 0.0
     records: bool = False
     keys: int = 0
+
+    def in_seconds(self) -> Measure:
+        """Return the same of a model that was told in milliseconds."""
+        if not re.search(r"_s(_nearest_rank)?$", self.metric.base):
+            return self
+        read = self.read
+        return dataclasses.replace(self, read=lambda trial: read(trial) / 1000.0)
 
 
 @dataclass(frozen=True)
@@ -169,6 +188,19 @@ def one_station(metric: Metric, question: Question) -> bool:
     except Unsupported:
         return False
     return end_to_end(metric, question)
+
+
+def of_machines(metric: Metric, question: Question) -> bool:
+    return bool(question.system.needed)
+
+
+def with_failures(metric: Metric, question: Question) -> bool:
+    parts = question.topology.components.values()
+    return any(getattr(each, "failures", None) is not None for each in parts)
+
+
+def of_applies(metric: Metric, question: Question) -> bool:
+    return metric.label == "apply" and "apply" in question.places
 
 
 def random_service(metric: Metric, question: Question) -> bool:
@@ -290,6 +322,80 @@ def attempts_mean(trial: Trial) -> float:
         int(n) for (_, name), n in zip(names, counts, strict=True) if name.endswith(".attempts")
     )
     return sent / trial.results.arrived
+
+
+# Replication, and calls of calls
+
+
+def _lag_rows(trial: Trial) -> list[int]:
+    queues = trial.question.places["apply"].components
+    names = trial.results.plan.tally_names
+    return [i for i, (part, name) in enumerate(names) if part in queues and name == "message_time"]
+
+
+def lag_mean(trial: Trial) -> float:
+    """Return the mean time from a write's commit until a replica has applied it [s]."""
+    rows = trial.results.pooled("tally")[_lag_rows(trial)]
+    return float(rows["total"].sum() / rows["count"].sum())
+
+
+def lag_histogram(trial: Trial) -> np.ndarray:
+    return trial.results.histogram("tally", _lag_rows(trial))
+
+
+def applies(trial: Trial) -> float:
+    """Return the rate at which one replica applies writes [1/s]."""
+    rows = trial.results.pooled("tally")[_lag_rows(trial)]
+    return float(rows["count"].mean()) / trial.results.measured_time
+
+
+def per_request(metric: Metric, question: Question, place: str) -> Read:
+    """Read how often a part of a chain was called for each request of a client."""
+
+    def read(trial: Trial) -> float:
+        called = Seen(trial.results, question.places[place]).arrived
+        return round(called / trial.results.arrived, 9)
+
+    return read
+
+
+# Machines
+
+
+def up_shares(trial: Trial, name: str) -> np.ndarray:
+    """Return the share of time with each number of machines up, float array [machines + 1]."""
+    return trial.results.time_shares(name, "down")[::-1]
+
+
+def availability(metric: Metric, question: Question) -> Read:
+    """Read the share of time with enough machines up, in the tier named or in all of them."""
+    names = [metric.station] if metric.station else list(question.system.needed)
+    needed = question.system.needed
+
+    def read(trial: Trial) -> float:
+        # Tiers fail independently of each other.
+        return math.prod(float(up_shares(trial, name)[needed[name] :].sum()) for name in names)
+
+    return read
+
+
+def outage_rate(trial: Trial) -> float:
+    """Return how often too few are up from one moment to the next [1/h]."""
+    ((name, needed),) = trial.question.system.needed.items()
+    entered = levels.entered(trial.results, name, "down")
+    return float(entered[len(entered) - needed]) / trial.results.measured_time
+
+
+def up_mean(trial: Trial) -> float:
+    """Return the mean number up, of machines or of a station's cores."""
+    (name,) = trial.question.system.needed or trial.question.place.components
+    shares = up_shares(trial, name)
+    return float(shares @ np.arange(len(shares)))
+
+
+def cores_down(trial: Trial) -> float:
+    """Return the share of a station's cores that are down."""
+    return 1 - up_mean(trial) / (trial.question.place.slots or 1)
 
 
 # Caches

@@ -20,7 +20,7 @@ from accuracy.words import Unsupported, Words
 
 import scalesim as ss
 
-__all__ = ["Question", "changed", "question", "variants"]
+__all__ = ["Question", "changed", "in_milliseconds", "question", "variants"]
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,27 @@ CHANGES: dict[str, Callable[..., None]] = {
 """Metric -> what it changes in the model before the metric in its first group is read."""
 
 
+def in_milliseconds(model: Any) -> Any:
+    """Return a model, all of whose times are seconds, told in milliseconds.
+
+    A thousandth of a second is no binary fraction, but a whole number of milliseconds is:
+    instants that are the same on paper are then the same in the machine.
+    """
+    if isinstance(model, list):
+        return [in_milliseconds(each) for each in model]
+    if not isinstance(model, dict):
+        return model
+    return {word: _scaled(word, in_milliseconds(value)) for word, value in model.items()}
+
+
+def _scaled(word: str, value: Any) -> Any:
+    power = -1 if word.endswith("_per_s") else 1 if word.endswith("_s") else 0
+    if isinstance(value, list) and power:
+        return [_scaled(word, each) for each in value]
+    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return round(value * 1000.0**power, 9) if power and numeric else value
+
+
 # One model --------------------------------------------------------------------------------------
 
 
@@ -183,6 +204,8 @@ def _how_to_run(words: Words, effort: Words, arrivals: Arrivals) -> dict[str, An
         "warmup_requests": effort.take("warmup_requests", 0),
         "trials": effort.take("trials", 0),
     }
+    if "duration_h" in effort:
+        return {**run, "requests": int(effort.take("duration_h") * arrivals.rate)}
     duration, warmup = effort.take("duration_s", None), effort.take("warmup_s", 0.0)
     if "window" in words:
         window = words.inner("window")

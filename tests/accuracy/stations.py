@@ -53,6 +53,8 @@ class Class:
     service: Any = None
     """A distribution, a mapping of station to distribution, or None: the station says."""
     shed_above: int | None = None
+    payload: float | None = None
+    """Size of the request [bytes]."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def _on_cores(fields: dict[str, Any], place: Place) -> tuple[dict[str, Any], Pla
 
 def make_endpoint(steps: Sequence[Any], of: Class) -> Any:
     """Return an endpoint with what its class says of it."""
-    extra = {"priority": of.priority, "shed_above": of.shed_above}
+    extra = {"priority": of.priority, "shed_above": of.shed_above, "request_bytes": of.payload}
     extra = {name: value for name, value in extra.items() if value is not None}
     return ss.Endpoint(tuple(steps), **make_fields(ss.Endpoint, extra))
 
@@ -211,6 +213,8 @@ def _core_speeds(words: Words, fields: dict[str, Any]) -> Any:
 
 def _services(words: Words, name: str, classes: Sequence[Class]) -> dict[str, Any]:
     """Return the service time of each class at one station."""
+    if all(each.payload is not None for each in classes):  # only the network takes time
+        return dict.fromkeys((each.name for each in classes), Constant(0.0))
     if "fails_always_after_s" in words:
         after = Constant(words.take("fails_always_after_s"))
         return dict.fromkeys((each.name for each in classes), after)
@@ -235,6 +239,11 @@ def _services(words: Words, name: str, classes: Sequence[Class]) -> dict[str, An
 def _discipline(words: Words) -> tuple[dict[str, Any], Place]:
     sizes = [word for word in ("servers", "servers_per_instance", "slots") if word in words]
     slots = words.take(sizes[0]) if sizes else None
+    if "bandwidth_bytes_per_s" in words and not sizes:
+        words.expect(discipline="fifo")
+        bandwidth = float(words.take("bandwidth_bytes_per_s"))
+        place = Place((), "network_in", "network_in", slots=1)
+        return {"workers": MANY, "network_in": bandwidth}, place
     if "fails_always_after_s" in words and not sizes:
         slots = "infinite"
     discipline = words.take("discipline", "infinite" if slots == "infinite" else "fifo")

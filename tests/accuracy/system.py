@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accuracy.caches import behind_caches, fixed_cache
+from accuracy.machines import machines
+from accuracy.replication import replicated
 from accuracy.stations import MANY, Class, Place, Station, make, queue_place, read_station
 from accuracy.words import Unsupported, Words, distribution
 
@@ -32,6 +34,7 @@ class System:
     Parameters
     ----------
     spans : which stations (and ``miss``) to measure for each class apart
+    needed : of groups of machines, how many have to be up
     queue : the message queue in which requests end, "" if they wait for an answer
     """
 
@@ -40,6 +43,7 @@ class System:
     components: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     caches: list[str] = field(default_factory=list)
+    needed: dict[str, int] = field(default_factory=dict)
     queue: str = ""
     entry: str = ""
 
@@ -84,11 +88,16 @@ def read_system(model: Words, classes: Sequence[Class], spans: frozenset[str]) -
     words = {}
     if "stations" in model:
         words = {each.mapping["name"]: each for each in model.each("stations")}
-    script = (
-        _message_queue(model, system)
-        if "message_queue" in model
-        else _stations(model, system, words)
-    )
+    if "message_queue" in model:
+        script = _message_queue(model, system)
+    elif "machines" in model or "tiers" in model:
+        script = machines(model, system)
+    elif "database" in model:
+        script = replicated(model.inner("database"), system)
+    elif "chain" in model:
+        script = _chain(model, system)
+    else:
+        script = _stations(model, system, words)
     script = behind_caches(model, system, script)
     if "rate_limit" in model:
         script = _rate_limit(model.inner("rate_limit"), system, script)
@@ -278,6 +287,21 @@ def _hedge(words: Words, system: System, station: Station) -> Script:
     hedge = components.Hedge(gaps.pop(), copies=len(times), cancel=words.take("cancel_losers"),
                              distinct=distinct)  # fmt: skip
     return {c: (ss.call(f"{station.name}.{c}", hedge=hedge),) for c in system.each_class()}
+
+
+def _chain(model: Words, system: System) -> Script:
+    """Translate services that call one another, each with the client's retries."""
+    names = model.take("chain")
+    retry = model.mapping["client"]["retry"]
+    again = ss.Retry(retry["attempts_max"], backoff=float(retry["backoff_s"]), jitter="none")
+    model.expect(bottom="always fails, takes 1 ms")
+    (c,) = system.each_class()
+    steps: list[Any] = [ss.sleep(0.001), components.fail(1.0)]
+    for name, place in zip(reversed(names), ("bottom", "middle", "top"), strict=False):
+        system.add(make(ss.Service, name, workers=MANY, endpoints={c: steps}))
+        system.places[place] = Place((name,))
+        steps = [ss.call(f"{name}.{c}", retry=again)]
+    return {c: (steps[0],)}
 
 
 # Message queues and rate limits -----------------------------------------------------------------

@@ -19,9 +19,12 @@ from accuracy.measure import (
     Row,
     about_all,
     all_at_station,
+    applies,
     at,
     attempts_mean,
+    availability,
     coalesced,
+    cores_down,
     counts,
     each_instance,
     empty_again,
@@ -37,16 +40,22 @@ from accuracy.measure import (
     in_system,
     keys_counted,
     labelled,
+    lag_histogram,
+    lag_mean,
     latency_of_misses,
     level_quantile,
+    of_applies,
     of_class,
     of_class_at_station,
     of_client,
+    of_machines,
     of_messages,
     of_misses,
     of_outcome,
     one_station,
+    outage_rate,
     partitions,
+    per_request,
     random_service,
     ratio,
     ratio_of_class,
@@ -56,13 +65,16 @@ from accuracy.measure import (
     slots_of,
     spike_end,
     targets,
+    up_mean,
     variance,
     wait_of_class,
     waits,
     whole,
     whole_run,
+    with_failures,
 )
 from accuracy.question import Question
+from accuracy.seen import Seen
 from accuracy.words import Unsupported
 
 __all__ = ["measure_of"]
@@ -142,12 +154,44 @@ TABLE = [
         seen(lambda s: sum(not each.arrived for each in s.instances())),
     ),
     Row("batch_size_mean", of_messages, seen(lambda s: s.served / s.counter("batches"))),
+    # Failures
+    Row("availability", of_machines, availability),
+    Row(
+        "unavailability",
+        of_machines,
+        lambda m, q: (lambda up: lambda t: 1 - up(t))(availability(m, q)),
+    ),
+    Row("machines_up_mean", of_machines, whole(up_mean)),
+    Row("outages_per_1000_h", of_machines, whole(lambda t: 1000 * outage_rate(t))),
+    Row(
+        "outage_duration_mean_h",
+        of_machines,
+        lambda m, q: (lambda up: lambda t: (1 - up(t)) / outage_rate(t))(availability(m, q)),
+    ),
+    Row("availability", with_failures, whole(lambda t: 1 - cores_down(t))),
+    Row(
+        "slot_held_ratio",
+        with_failures,
+        lambda m, q: lambda t: Seen(t.results, q.place).utilization + cores_down(t),
+    ),
+    # Replication
+    Row("replication_lag_mean_s", about_all, whole(lag_mean)),
+    Row(
+        "replication_lag" + Q,
+        about_all,
+        lambda m, q, p: lambda t: Quantile(share(p), lag_histogram(t)),
+        HISTOGRAM,
+    ),
+    Row("throughput_rps", of_applies, whole(applies)),
+    # Chains
+    Row(r"attempts_at_(bottom|middle)_per_request", about_all, per_request),
     # Caches
     Row("hit_ratio|hit_ratio_immediate", about_all, hit_ratio),
     Row("hit_ratio_per_key", about_all, whole(hit_ratios)),
     Row(r"hit_ratio_key_(\d+)", about_all, lambda m, q, key: lambda t: hit_ratios(t)[int(key) - 1]),
     Row("hit", about_all, whole(hits), records=True),
-    Row("origin_rate_rps", about_all, fetch_rate),
+    # Fetches may come like clockwork: trials then count equally many, each a part of one too few.
+    Row("origin_rate_rps", about_all, fetch_rate, 0.005),
     Row("origin_fetches_mean", about_all, fetch_count),
     Row("coalesced_ratio", about_all, whole(coalesced)),
     # At a station

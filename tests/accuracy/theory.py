@@ -10,7 +10,7 @@ from typing import Any
 from accuracy.experiment import simulate
 from accuracy.judge import Expected
 from accuracy.measure import Measure, Metric, parse
-from accuracy.question import Question, changed, question, variants
+from accuracy.question import Question, changed, in_milliseconds, question, variants
 from accuracy.suite import Case, Effort, Reading
 from accuracy.table import measure_of
 from accuracy.theorem import Theorem
@@ -87,18 +87,27 @@ def _asked(
             m.station if m.station else "miss" for m in metrics.values()
             if m.label == "miss" or (m.label and m.station)
         )  # fmt: skip
-        for label, one in alternatives:
+        for label, told in alternatives:
+            one = in_milliseconds(told) if _recorded(told) else told
             each = question(label, one, spans)
             own = {
                 name: m for name, m in metrics.items()
                 if len(alternatives) == 1 or m.label in ("", label)
             }  # fmt: skip
-            found.append((each, {name: measure_of(m, each) for name, m in own.items()}))
+            measures = {name: measure_of(m, each) for name, m in own.items()}
+            if _recorded(told):
+                measures = {name: m.in_seconds() for name, m in measures.items()}
+            found.append((each, measures))
     read = {name for _, metrics in found for name in metrics}
     for name in expected:
         if name not in read:
             raise Unsupported(f"metric {name}")
     yield from found
+
+
+def _recorded(model: dict[str, Any]) -> bool:
+    """Whether the arrivals are stretches of a clockwork, in which instants coincide."""
+    return bool(model.get("arrival", {}).get("kind") == "trace_segments")
 
 
 def _without_bound(name: str, expected: Expected) -> str:
