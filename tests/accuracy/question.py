@@ -72,7 +72,7 @@ class Question:
     @property
     def place(self) -> Place:
         """The only station that requests visit, if there is one."""
-        helpers = ("gateway", "origin_path", "branches", "slot")
+        helpers = ("entrance", "origin_path", "branches", "slot")
         own = {n: p for n, p in self.places.items() if n not in helpers and "[" not in n}
         if "slot" in self.places:
             return self.places["slot"]

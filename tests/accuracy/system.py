@@ -101,7 +101,7 @@ def read_system(model: Words, classes: Sequence[Class], spans: frozenset[str]) -
     script = behind_caches(model, system, script)
     if "rate_limit" in model:
         script = _rate_limit(model.inner("rate_limit"), system, script)
-    system.entry = system.target(script, "gateway")
+    system.entry = system.target(script, "entrance")
     return system
 
 
