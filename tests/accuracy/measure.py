@@ -20,7 +20,6 @@ from accuracy.words import Unsupported
 import scalesim as ss
 from scalesim.distributions import Constant
 from scalesim.ops import OUTCOMES
-from scalesim.results import levels
 
 __all__ = [
     "HISTOGRAM",
@@ -85,6 +84,7 @@ __all__ = [
     "lag_mean",
     "of_applies",
     "per_request",
+    "wait_before_service",
 ]
 
 NAME = re.compile(
@@ -380,10 +380,11 @@ def availability(metric: Metric, question: Question) -> Read:
 
 
 def outage_rate(trial: Trial) -> float:
-    """Return how often too few are up from one moment to the next [1/h]."""
-    ((name, needed),) = trial.question.system.needed.items()
-    entered = levels.entered(trial.results, name, "down")
-    return float(entered[len(entered) - needed]) / trial.results.measured_time
+    """Return how often too few are up from one moment to the next [1/h]; a second is an hour."""
+    ((_, needed),) = trial.question.system.needed.items()
+    table = trial.results.availability_table()
+    (rate,) = table[table["needed"] == needed]["outages_per_hour"]
+    return float(rate) / 3600
 
 
 def up_mean(trial: Trial) -> float:
@@ -396,6 +397,16 @@ def up_mean(trial: Trial) -> float:
 def cores_down(trial: Trial) -> float:
     """Return the share of a station's cores that are down."""
     return 1 - up_mean(trial) / (trial.question.place.slots or 1)
+
+
+def wait_before_service(trial: Trial) -> float:
+    """Return the mean time until service begins, where servers fail while they serve [s].
+
+    An interruption is no wait: the server is held, though it is down.
+    """
+    s = Seen(trial.results, trial.question.place)
+    held = (s.utilization + cores_down(trial)) * (trial.question.place.slots or 1)
+    return s.response_mean - held / s.throughput
 
 
 # Caches

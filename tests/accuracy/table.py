@@ -67,6 +67,7 @@ from accuracy.measure import (
     targets,
     up_mean,
     variance,
+    wait_before_service,
     wait_of_class,
     waits,
     whole,
@@ -174,6 +175,7 @@ TABLE = [
         with_failures,
         lambda m, q: lambda t: Seen(t.results, q.place).utilization + cores_down(t),
     ),
+    Row("wait_time_mean_s", with_failures, whole(wait_before_service)),
     # Replication
     Row("replication_lag_mean_s", about_all, whole(lag_mean)),
     Row(
