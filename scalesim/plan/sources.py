@@ -73,6 +73,8 @@ def _open(emit: PlanEmitter, traffic: Traffic, source: np.ndarray) -> np.ndarray
         segment[0] = (np.inf, slower / traffic.rate)
         return segment
     rates = np.asarray(traffic.rate.rates)
+    if len(rates) == 1 and not traffic.rate.repeat:
+        rates = np.append(rates, 0.0)  # a single segment stands for a rate without end
     segment = np.zeros(len(rates), tables.SEGMENT)
     segment["end"] = np.arange(1, len(rates) + 1) * traffic.rate.bucket
     segment["gap"] = np.divide(slower, rates, out=np.full(len(rates), np.inf), where=rates > 0)

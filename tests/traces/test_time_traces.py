@@ -253,3 +253,10 @@ def test_groups_of_users_have_their_own_pauses_and_requests(engine) -> None:
         name: table[table["endpoint"] == name]["arrived_at_s"].tolist() for name in ("get", "put")
     }
     assert of == {"get": [1.0, 3.0, 5.0, 7.0, 9.0], "put": [2.0, 4.0, 7.0]}
+
+
+@both_engines
+def test_after_a_profile_that_does_not_repeat_nothing_arrives(engine) -> None:
+    traffic = Traffic(ss.RateProfile((2.0,), bucket=3.0, repeat=False), arrivals="constant")
+    results = simulate(engine, served(0.0), traffic, duration=20.0)
+    assert results.attempts_table()["arrived_at_s"].tolist() == near([0.5, 1.0, 1.5, 2.0, 2.5])

@@ -1,0 +1,230 @@
+"""Predictions for the measured scenarios, at two levels, and how far off they are.
+
+* **laws**: arrivals and demands from their laws, in many runs as long as the measured ones. The mean
+  of the runs is the prediction; how much they differ tells how much the few measured repetitions may.
+* **replay**: the very arrivals and demands of each repetition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from accuracy.realstack.reproduce import Arrivals, arrivals, demands
+from accuracy.realstack.stack import Scenario, law_of, topology
+
+import scalesim as ss
+from scalesim.distributions import Distribution, Recorded
+from scalesim.traffic import AnyTraffic
+
+__all__ = ["FIGURES", "Comparison", "by_laws", "by_replay", "replayable"]
+
+FIGURES = {
+    "throughput": "throughput_ok_per_s",
+    "mean": "latency_ms_ok.mean",
+    "p50": "latency_ms_ok.p50",
+    "p90": "latency_ms_ok.p90",
+    "p99": "latency_ms_ok.p99",
+    "failed": "failed_fraction",
+    "hit ratio": "hit_ratio",
+    "job wait": "jobs.wait_s.mean",
+}
+"""Figures that are compared: our name, and the path in a measured file."""
+
+RUNS = 40
+AFTER = 60.0
+"""Time [s] after the last arrival in which those still in flight may finish."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of one scenario.
+
+    Parameters
+    ----------
+    predicted, measured : float
+        Means over runs and over repetitions.
+    uncertainty : float
+        Standard error that the measured mean has from the luck of its few repetitions, as the
+        spread of the simulated runs tells; 0 for a replay.
+    spread : float [ratio]
+        (max - min) / mean of the measured repetitions.
+    """
+
+    scenario: str
+    figure: str
+    predicted: float
+    measured: float
+    uncertainty: float
+    spread: float
+
+    @property
+    def error(self) -> float:
+        """Relative deviation of the prediction."""
+        return self.predicted / self.measured - 1 if self.measured else math.nan
+
+
+def by_laws(scenario: Scenario, runs: int = RUNS) -> list[Comparison]:
+    """Return the comparison of every figure, predicted from the laws."""
+    model = topology(scenario)
+    found = [figures(scenario, model, traffic(scenario, run), seed=run + 1) for run in range(runs)]
+    repetitions = scenario.used
+    measured = [observed(each) for each in repetitions]
+    compared = []
+    for name in measured[0]:
+        values = [each[name] for each in found]
+        error = float(np.std(values, ddof=1)) / math.sqrt(len(repetitions))
+        compared.append(_compare(scenario, name, values, [each[name] for each in measured], error))
+    return compared
+
+
+def replayable(scenario: Scenario) -> str:
+    """Return why a scenario can't be replayed; empty if it can."""
+    load = scenario.config["load"]
+    if not load["phases"]:
+        return "closed users: their pauses were not recorded"
+    if "client" in load:
+        return "each attempt drew a demand of its own; `Recorded` has one value for a request"
+    return ""
+
+
+def by_replay(scenario: Scenario) -> list[Comparison]:
+    """Return the comparison of every figure, each repetition simulated with its own requests."""
+    found, measured = [], []
+    for repetition in scenario.used:
+        run = _recorded_run(scenario, repetition["seed"])
+        model = topology(scenario, partial(_recorded, run=run, seed=repetition["seed"]))
+        at = _replay(scenario, run)
+        found.append(figures(scenario, model, at, seed=1))
+        measured.append(observed(repetition))
+    return [
+        _compare(scenario, name, [x[name] for x in found], [x[name] for x in measured], 0.0)
+        for name in measured[0]
+    ]
+
+
+def _compare(
+    scenario: Scenario, name: str, values: list[float], measured: list[float], error: float
+) -> Comparison:
+    mean = float(np.mean(measured))
+    spread = (max(measured) - min(measured)) / mean if mean else 0.0
+    return Comparison(scenario.name, name, float(np.mean(values)), mean, error, spread)
+
+
+def observed(repetition: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of a measured repetition, latencies in milliseconds."""
+    found = {}
+    for name, path in FIGURES.items():
+        value: Any = repetition
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            found[name] = float(value)
+    return found
+
+
+def figures(
+    scenario: Scenario, model: ss.Topology, asked: AnyTraffic, seed: int
+) -> dict[str, float]:
+    """Return the figures of a simulated run: of the requests that arrived in the measured time."""
+    end = scenario.duration
+    results = ss.simulate(
+        model,
+        asked,
+        duration=end + (AFTER if scenario.config["load"]["phases"] else 0.0),
+        warmup=0.0,
+        seed=seed,
+        record_requests=1_000_000,
+        progress=False,
+    )
+    table = results.attempts_table()
+    table = table[(table["arrived_at_s"] >= scenario.warmup) & (table["endpoint"] != "burst")]
+    if not scenario.config["load"]["phases"]:
+        table = table[table["ended_at_s"].notna()]
+    good = table[table["outcome"] == "completed"]
+    latency = (good["ended_at_s"] - good["arrived_at_s"]) * 1e3
+    found = {
+        "throughput": len(good) / (end - scenario.warmup),
+        "mean": float(latency.mean()),
+        "failed": 1 - len(good) / len(table),
+    }
+    for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+        found[name] = float(latency.quantile(q))
+    if "consumers" in scenario.config:
+        found["job wait"] = _mean_wait(results.resources_table(), "jobs", "consumers")
+    return found
+
+
+def _mean_wait(resources: pd.DataFrame, component: str, resource: str) -> float:
+    """Return the mean wait [s] at a resource."""
+    rows = resources.reset_index()
+    row = rows[(rows["component"] == component) & (rows["resource"] == resource)]
+    return float(row["wait_mean_s"].iloc[0])
+
+
+# Traffic -------------------------------------------------------------------------------------
+
+
+def traffic(scenario: Scenario, run: int) -> AnyTraffic:
+    """Return traffic of the scenario's law; `run` numbers the independent runs."""
+    load = scenario.config["load"]
+    mix = {each["path"]: each["share"] for each in load["endpoints"]}
+    if not load["phases"]:
+        think = ss.Exponential(load["think_mean_s"])
+        return ss.ClosedTraffic(load["users"], think_time=think, mix=mix)
+    if "consumers" in scenario.config:  # a burst at a moment: arrivals of the law, and the burst
+        return _replay(scenario, _with_burst(scenario, arrivals(load, run)))
+    seconds = [1.0 * phase["requests_per_s"] for phase in load["phases"]]
+    lengths = [phase["to_s"] - phase["from_s"] for phase in load["phases"]]
+    step = math.gcd(*map(int, lengths))
+    rates = [rate for rate, each in zip(seconds, lengths, strict=True) for _ in range(each // step)]
+    profile = ss.RateProfile(rates, bucket=step, repeat=False)
+    return ss.Traffic(profile, mix=mix, **_client(load))
+
+
+def _client(load: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the client does, beside the arrivals."""
+    if "client" not in load:
+        return {}
+    client = load["client"]
+    return {"timeout": client["timeout"], "retry": ss.Retry(client["attempts"])}
+
+
+def _with_burst(scenario: Scenario, run: Arrivals) -> Arrivals:
+    """Return the arrivals with the burst of jobs put in."""
+    ((at, _, (_, count)),) = [each.values() for each in scenario.config["events"]]
+    times = np.concatenate([run.at, np.full(count, float(at))])
+    order = np.argsort(times, kind="stable")
+    paths = run.endpoint + ["burst"] * count
+    keys = np.concatenate([run.key, np.zeros(count, int)])
+    return Arrivals(times[order], [paths[i] for i in order], keys[order])
+
+
+def _recorded_run(scenario: Scenario, seed: int) -> Arrivals:
+    run = arrivals(scenario.config["load"], seed)
+    return _with_burst(scenario, run) if "consumers" in scenario.config else run
+
+
+def _recorded(law: Mapping[str, Any], step: int, *, run: Arrivals, seed: int) -> Distribution:
+    """Return the demands that the requests of a run drew at a step."""
+    numbers, bursts, usual = [], 0, 0
+    for path in run.endpoint:
+        if path == "burst":
+            numbers.append(1_000_000 + bursts)
+            bursts += 1
+        else:
+            numbers.append(usual)
+            usual += 1
+    if law["law"] == "const":
+        return law_of(law)
+    return Recorded(tuple(demands(law, seed, numbers, step)))
+
+
+def _replay(scenario: Scenario, run: Arrivals) -> AnyTraffic:
+    load = scenario.config["load"]
+    return ss.ReplayTraffic(tuple(run.at.tolist()), endpoint=tuple(run.endpoint), **_client(load))
