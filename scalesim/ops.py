@@ -35,7 +35,7 @@ from typing import NamedTuple
 __all__ = [
     "ACQUIRE", "ACQUIRE_WITHIN", "ADMIT", "ADMITTED", "ARRIVAL", "ATTEMPT", "BRANCH", "BREAK",
     "CALL", "CHANCE", "COMPLETED", "CONTEND", "COUNT", "DELAY", "DEPARTURE", "DISMISS", "DROP",
-    "ENTER", "FAIL", "FAILED", "FETCH", "FETCHED", "FILL", "FORK", "GATHER", "JOIN", "JUMP",
+    "ENTER", "FAIL", "FAILED", "FETCH", "FETCHED", "FILL", "FORK", "GATHER", "HIT", "JOIN", "JUMP",
     "LEAVE", "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES", "OVERDUE", "Operation", "PICK", "POLL",
     "PREEMPT", "RECORD", "REJECTED", "RELEASE", "REPAIR", "RESERVE", "RETRY", "RETURN", "ROUNDING",
     "ROUTE", "SEND", "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN", "TAIL", "TIMED_OUT", "TIMER",
@@ -375,6 +375,11 @@ OPERATIONS = (
         events="timer",
         draws="one time, new for each nap of the strand",
     ),
+    Operation(
+        "HIT",
+        "a: program counter",
+        "Go on at a if this strand's last LOOKUP or CHANCE was a hit.",
+    ),
 )
 
 (
@@ -382,4 +387,5 @@ OPERATIONS = (
     ROUTE, SETTLE, PICK, LOOKUP, FILL, DROP, CHANCE, ATTEMPT, RETRY, FORK, JOIN, SPAWN, RECORD,
     COUNT, JUMP, SEND, CONTEND, BRANCH, FAIL, WAIT, WORK, ENTER, LEAVE, ACQUIRE_WITHIN, PREEMPT,
     FETCH, FETCHED, WEAR, BREAK, REPAIR, SHED, ADMIT, ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP,
+    HIT,
 ) = range(len(OPERATIONS))  # fmt: skip

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scalesim.components import Cache, Component, LoadBalancer, MessageQueue, Service
+from scalesim.components import Cache, Component, LoadBalancer, Service
 from scalesim.components.base import COMPONENTS, Reference
 from scalesim.errors import InvalidModel, Problem, nearest
 from scalesim.fields import params
@@ -269,10 +269,11 @@ def _dangling_reference(parts: Mapping[str, Component], reference: Reference) ->
     if name not in parts:
         return _unknown("", reference.path, name, parts)
     part = parts[name]
-    if reference.must_be == "message_queue":
-        if isinstance(part, MessageQueue):
+    if reference.must_be in ("message_queue", "cache"):
+        if part.type_name == reference.must_be:
             return None
-        return Problem("", f'"{name}" is a {part.type_name}, not a message_queue', reference.path)
+        message = f'"{name}" is a {part.type_name}, not a {reference.must_be}'
+        return Problem("", message, reference.path)
     if reference.must_be == "component":
         return None
     offered = _endpoints(parts, name)

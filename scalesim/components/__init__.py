@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scalesim.components.base import COMPONENTS, Component, MachineComponent
 from scalesim.components.cache import Cache
+from scalesim.components.cached import cached
 from scalesim.components.calls import Hedge, call, scatter
 from scalesim.components.database import Database
 from scalesim.components.failures import Failures
@@ -30,6 +31,7 @@ __all__ = [
     "Retry",
     "Service",
     "Workflow",
+    "cached",
     "call",
     "compute",
     "fail",

@@ -30,8 +30,8 @@ class Reference(NamedTuple):
     path: tuple[str | int, ...]
     target: str
     must_be: str = "component"
-    """``component``, ``message_queue``, ``endpoint``, and of an endpoint ``scattered`` or
-    ``replicas``: one that can be called at every instance, or at any."""
+    """``component``, ``message_queue``, ``cache``, ``endpoint``, and of an endpoint ``scattered``
+    or ``replicas``: one that can be called at every instance, or at any."""
     endpoint: str = ""
     """The endpoint of the component that makes this call; empty: all of them."""
     reached: int = 0

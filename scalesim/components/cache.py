@@ -77,6 +77,11 @@ class Cache(MachineComponent):
     concurrency: int | None = param(Integer(1, 10**6), "operations served at once", default=None)
 
     @property
+    def real(self) -> bool:
+        """Whether it holds keys, instead of hitting at a fixed ratio."""
+        return self.hit_ratio is None
+
+    @property
     def items(self) -> float:
         """Keys that one copy can hold: ``inf`` without a bound, 0 with a fixed hit ratio."""
         if self.hit_ratio is not None:
@@ -111,7 +116,6 @@ class Cache(MachineComponent):
 
     def lower(self, emit: Emitter) -> None:
         copies = emit.copies_of(self.name)
-        real = self.hit_ratio is None
         slots = -1
         if self.concurrency is not None:
             slots = emit.station(self.name, "slots", count=copies, slots=self.concurrency)
@@ -124,36 +128,48 @@ class Cache(MachineComponent):
             warm=int(self.start == "warm"),
             eviction=eviction_code(self.eviction),
             setting=self.eviction.setting,
-            first_key=0 if real else -1,
-            first_history=0 if real and self.eviction.remembers else -1,
+            first_key=0 if self.real else -1,
+            first_history=0 if self.real and self.eviction.remembers else -1,
             first_fetch=0 if self.coalesce else -1,
         )
         emit.program(f"{self.name}.get")
+        self._look(emit, slots, cache)
+        emit.op(ops.RETURN)
+        emit.label("miss")
+        self._fetch(emit, cache)
+        emit.program(f"{self.name}.look")  # of `cached` steps, which fetch for themselves
+        self._look(emit, slots, cache)
+        emit.label("miss")
+        emit.op(ops.RETURN)
+        for name, op in (("set", ops.FILL), ("delete", ops.DROP)):
+            emit.program(f"{self.name}.{name}")
+            self._operate(emit, slots, name)
+            if self.real:
+                emit.op(op, a=cache)
+            emit.op(ops.RETURN)
+
+    def _look(self, emit: Emitter, slots: int, cache: int) -> None:
+        """Emit a lookup, which jumps to ``miss`` on a miss."""
         self._operate(emit, slots, "get")
-        if real:
+        if self.real:
             emit.op(ops.LOOKUP, a=cache, b="miss")
         else:
             site = (self.name, "hit")
             emit.op(ops.CHANCE, a=cache, b="miss", x=self.hit_ratio or 0.0, site=site)
-        emit.op(ops.RETURN)
-        emit.label("miss")
+
+    def _fetch(self, emit: Emitter, cache: int) -> None:
+        """Emit what a miss does, to the end of the program."""
         if self.coalesce:
             emit.op(ops.FETCH, a=cache, b="end", on_fail="end")
         if self.origin is not None:
             emit.call(self.origin, on_fail="fetched")
-        if real:
+        if self.real:
             emit.op(ops.FILL, a=cache)
         emit.label("fetched")
         if self.coalesce:
             emit.op(ops.FETCHED, a=cache)
         emit.label("end")
         emit.op(ops.RETURN)
-        for name, op in (("set", ops.FILL), ("delete", ops.DROP)):
-            emit.program(f"{self.name}.{name}")
-            self._operate(emit, slots, name)
-            if real:
-                emit.op(op, a=cache)
-            emit.op(ops.RETURN)
 
     def _operate(self, emit: Emitter, slots: int, name: str) -> None:
         site = (self.name, name, "delay")

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
 from scalesim.components.steps import (
-    Compute,
-    Parallel,
     Scope,
     Step,
+    computations_at_once,
     lower_steps,
     steps_kind,
     steps_references,
@@ -97,7 +96,7 @@ class MessageQueue(MachineComponent):
 
     def check_together(self) -> Iterator[Problem]:
         yield from super().check_together()
-        if isinstance(self.handler, tuple) and _computes(self.handler):
+        if isinstance(self.handler, tuple) and computations_at_once(self.handler):
             yield Problem(
                 "",
                 "a queue's consumers have no processors of their own; let the handler call a "
@@ -267,11 +266,3 @@ class MessageQueue(MachineComponent):
     def _record(self, emit: Emitter) -> None:
         emit.op(ops.RECORD, a=emit.tally(self.name, "message_time"))
         emit.op(ops.RECORD, a=emit.tally(self.name, "end_to_end_time"), b=1)
-
-
-def _computes(steps: tuple[Step, ...]) -> bool:
-    return any(
-        isinstance(step, Compute)
-        or (isinstance(step, Parallel) and any(_computes(branch) for branch in step.branches))
-        for step in steps
-    )

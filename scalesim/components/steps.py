@@ -63,6 +63,11 @@ class Step(Description):
         """Yield the names this step depends on."""
         yield from ()
 
+    @property
+    def computations(self) -> int:
+        """How many processors this step can use at once, at most."""
+        return 0
+
     def lower(self, emit: Emitter, scope: Scope, place: tuple[int, ...], on_fail: str) -> None:
         """Emit this step's operations; `place` is its position in the script."""
         raise NotImplementedError
@@ -83,13 +88,7 @@ def steps_references(steps: Sequence[Any]) -> Iterator[Reference]:
 
 def computations_at_once(steps: Sequence[Any]) -> int:
     """Return how many processors one request can use at once, at most."""
-    widest = 0
-    for step in steps:
-        if isinstance(step, Parallel):
-            widest = max(widest, sum(computations_at_once(branch) for branch in step.branches))
-        elif isinstance(step, Compute):
-            widest = max(widest, 1)
-    return widest
+    return max((step.computations for step in steps if isinstance(step, Step)), default=0)
 
 
 def lower_steps(
@@ -112,6 +111,10 @@ class Compute(Step):
 
     primary = "demand"
     demand: Distribution = param(times(), "processor time of one core", kw_only=False)
+
+    @property
+    def computations(self) -> int:
+        return 1
 
     def lower(self, emit: Emitter, scope: Scope, place: tuple[int, ...], on_fail: str) -> None:
         site: tuple[str | int, ...] = (scope.component, scope.endpoint, "compute", *place)
@@ -216,6 +219,10 @@ class Parallel(Step):
             if self.wait_for > count:
                 message = f"got {self.wait_for}, there are {count} branches"
                 yield Problem("", message, ("wait_for",))
+
+    @property
+    def computations(self) -> int:
+        return sum(computations_at_once(branch) for branch in self.branches)
 
     def references(self) -> Iterator[Reference]:
         for index, branch in enumerate(self.branches):

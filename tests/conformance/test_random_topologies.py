@@ -28,6 +28,7 @@ from scalesim.components import (
     Retry,
     Service,
     Workflow,
+    cached,
     call,
     compute,
     fail,
@@ -212,6 +213,7 @@ class Parts:
         self.callable: list[str] = []  # component.endpoint
         self.queues: list[str] = []
         self.scattered: list[tuple[str, int]] = []  # component.endpoint and how many there are
+        self.caches: list[str] = []  # that all share
         self.sends: list[tuple[str, int]] = []  # what a balancer may send to, with its instances
 
     def add(self, part: Component, *endpoints: str) -> None:
@@ -260,12 +262,14 @@ class Parts:
                 "start": draw(st.sampled_from(("cold", "cold", "warm"))),
                 "coalesce": draw(st.booleans()) and origin is not None,
             }
+        placement = draw(st.sampled_from(("shared", "in_process")))
+        self.caches += [name] if placement == "shared" else []
         self.add(
             Cache(
                 name,
                 **keys,
                 origin=origin,
-                placement=draw(st.sampled_from(("shared", "in_process"))),
+                placement=placement,
                 delay=draw(times),
                 concurrency=draw(st.none() | small),
             ),
@@ -371,6 +375,7 @@ class Parts:
         kinds += ["scatter"] if self.scattered else []
         kinds += ["publish"] * 2 if self.queues else []
         kinds += ["parallel"] if depth < 2 else []
+        kinds += ["cached"] if depth < 2 and self.caches else []
         found: list[Any] = []
         for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)):
             if kind == "sleep":
@@ -381,6 +386,9 @@ class Parts:
                 found.append(compute(draw(times)))
             elif kind == "publish":
                 found.append(publish(draw(st.sampled_from(self.queues))))
+            elif kind == "cached":
+                cache = draw(st.sampled_from(self.caches))
+                found.append(cached(cache, self.steps(depth + 1, computes)))
             elif kind == "parallel":
                 count = draw(st.integers(1, 3))
                 branches = [self.steps(depth + 1, computes) for _ in range(count)]
@@ -437,8 +445,7 @@ def pruned(parts: list[Component], entry: str) -> list[Component]:
         found.add(place)
         for each in by_name[name].references():
             target, _, called = each.target.partition(".")
-            if each.must_be == "message_queue":
-                called = "publish"
+            called = {"message_queue": "publish", "cache": "get"}.get(each.must_be, called)
             if each.endpoint in ("", endpoint):
                 todo.append((target, called or endpoint))
     kept = []

@@ -65,7 +65,7 @@ MUTANTS = (
                 "    me.next = here.head\n    if here.head < 0:\n        here.tail = i\n"
                 "    here.head = i\n",
             ),
-            Edit(f"{REFERENCE}/stations.py", "self.line.popleft()", "self.line.pop()"),
+            Edit(f"{REFERENCE}/stations.py", "first = self.line.pop(0)", "first = self.line.pop()"),
         ),
         (f"{TRACES}/test_service_traces.py", f"{THEORY}/test_single_station.py"),
     ),
@@ -84,8 +84,8 @@ MUTANTS = (
         (
             Edit(
                 "scalesim/policies/eviction.py",
-                "    touched = staticmethod(move_to_head)\n",
-                "    touched = staticmethod(keep_place)\n",
+                "    touched = staticmethod(rules.move_to_head)\n",
+                "    touched = staticmethod(rules.keep_place)\n",
             ),
         ),
         (f"{TRACES}/test_cache_traces.py",),

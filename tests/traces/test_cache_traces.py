@@ -8,6 +8,7 @@ import pytest
 from traces.tracing import both_engines, ends, instances, metric, near, outcomes, run
 
 import scalesim as ss
+from scalesim.components import cached as cached_step
 from scalesim.policies.eviction import Clock, Lfu, SampledLru
 
 KEYS = [ord(c) - ord("A") for c in "ABCADAEBACFABEADCA"]
@@ -344,3 +345,40 @@ def test_hit_ratios_by_key(engine) -> None:
         ["cache", 1, 2, 0.0],
         ["cache", 2, 2, 0.0],
     ]
+
+
+@both_engines
+def test_a_cached_step_fetches_in_its_callers_own_way(engine) -> None:
+    """Two services share a cache; each fetches through its own pool, 1 s and 3 s."""
+    parts = [ss.Cache("cache", capacity=10, delay=0.1)]
+    for name, seconds in (("fast", 1.0), ("slow", 3.0)):
+        steps = [cached_step("cache", [ss.call(f"{name}-pool.query")]), ss.sleep(0.01)]
+        parts.append(ss.Service(name, workers=9, endpoints={"get": steps}))
+        query = {"query": [ss.sleep(seconds)]}
+        parts.append(ss.Service(f"{name}-pool", endpoints=query))
+    gateway = ss.Service(
+        "gateway",
+        workers=9,
+        endpoints={name: [ss.call(f"{name}.get")] for name in ("fast", "slow")},
+    )
+    results = run(
+        engine,
+        gateway,
+        *parts,
+        at=[0, 0, 10, 20],
+        key=(1, 2, 1, 2),
+        endpoint=("fast", "slow", "slow", "fast"),
+    )
+    # A miss: look 0.1, fetch, store 0.1; a hit: look 0.1. Then 0.01 of the caller's own.
+    assert ends(results) == near([1.21, 3.21, 10.11, 20.11])
+    assert metric(results, "cache", "hit_ratio") == 0.5
+
+
+@both_engines
+def test_a_fetch_of_a_cached_step_that_fails_stores_nothing(engine) -> None:
+    steps = [cached_step("cache", [ss.call("store.load")])]
+    web = ss.Service("web", workers=9, endpoints={"get": steps})
+    store = ss.Service("store", backlog=0, endpoints={"load": [ss.sleep(1.0)]})
+    results = run(engine, web, ss.Cache("cache"), store, at=[0, 0.5, 2, 4], key=(1, 2, 2, 1))
+    expected = [(1.0, "completed"), (0.5, "rejected"), (3.0, "completed"), (4.0, "completed")]
+    assert outcomes(results) == expected

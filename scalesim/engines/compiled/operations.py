@@ -71,13 +71,15 @@ def other_operation(st, i, row, pc, instance, key, now):
     op = row.op
     then = pc + 1
     if op == ops.CHANCE:
-        if u01(key, row.site, 0) < row.x:
+        strand[i].hit = u01(key, row.site, 0) < row.x
+        if strand[i].hit:
             st.cache[row.a + instance].hits += 1
         else:
             st.cache[row.a + instance].misses += 1
             then = row.b
     elif op == ops.LOOKUP:
-        if not lookup(st, row.a + instance, strand[i].item, now):
+        strand[i].hit = lookup(st, row.a + instance, strand[i].item, now)
+        if not strand[i].hit:
             then = row.b
     elif op == ops.FILL:
         fill(st, row.a + instance, strand[i].item, key, now)
@@ -89,6 +91,9 @@ def other_operation(st, i, row, pc, instance, key, now):
         record(st, row.a, now - (strand[i].begun if row.b else strand[i].started))
     elif op == ops.JUMP:
         then = row.a
+    elif op == ops.HIT:
+        if strand[i].hit:
+            then = row.a
     elif op == ops.BRANCH:
         if u01(key, row.site, 0) < row.x:
             then = row.a

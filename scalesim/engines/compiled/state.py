@@ -127,6 +127,7 @@ STRAND = np.dtype(
         ("younger", "i8"),
         ("lined", "i8"),
         ("inside", "i8"),
+        ("hit", "i8"),
     ]
 )
 CORE_STATE = np.dtype(

@@ -23,8 +23,8 @@ from scalesim.engines.base import (
 )
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.cores import Core, CoresStation, Level
-from scalesim.engines.reference.interpreter import OPERATION_OF, Waits
-from scalesim.engines.reference.model import CacheModel, Frame, Strand, as_objects
+from scalesim.engines.reference.interpreter import OPERATION_OF
+from scalesim.engines.reference.model import CacheModel, Frame, Strand, Waits, as_objects
 from scalesim.engines.reference.preemption import PreemptiveStation
 from scalesim.engines.reference.stations import (
     BatchStation,

@@ -12,6 +12,15 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from scalesim import ops
+from scalesim.engines.reference.cache_operations import (
+    chance,
+    drop,
+    fetch,
+    fetched,
+    fill,
+    hit,
+    lookup,
+)
 from scalesim.engines.reference.children import attempt, fork, join, spawn, wait
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.model import Frame, Strand, Waits, fail as _fail, go_on as _next
@@ -25,7 +34,7 @@ from scalesim.policies.sharding import sharding_functions
 if TYPE_CHECKING:
     from scalesim.engines.reference.engine import Trial
 
-__all__ = ["OPERATION_OF", "Waits"]
+__all__ = ["OPERATION_OF"]
 
 _choose = balancing_functions()
 _shard_of = sharding_functions()
@@ -204,38 +213,6 @@ def pick(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
-def lookup(trial: Trial, strand: Strand, row: Any) -> Waits:
-    c = row.a + strand.frame.instance
-    hit = trial.caches[c].lookup(strand.item, trial.env.now)
-    trial.count_by_key(c, strand.item, hit)
-    strand.frame.pc = strand.frame.pc + 1 if hit else row.b
-    yield from ()
-
-
-def fill(trial: Trial, strand: Strand, row: Any) -> Waits:
-    cache = trial.caches[row.a + strand.frame.instance]
-    cache.fill(strand.item, strand.frame.key, trial.env.now)
-    _next(strand)
-    yield from ()
-
-
-def drop(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.caches[row.a + strand.frame.instance].drop(strand.item)
-    _next(strand)
-    yield from ()
-
-
-def chance(trial: Trial, strand: Strand, row: Any) -> Waits:
-    cache = trial.caches[row.a + strand.frame.instance].row[0]
-    if u01(strand.frame.key, row.site, 0) < row.x:
-        cache.hits += 1
-        _next(strand)
-    else:
-        cache.misses += 1
-        strand.frame.pc = row.b
-    yield from ()
-
-
 def retry(trial: Trial, strand: Strand, row: Any) -> Waits:
     rule, frame = trial.retry[row.a], strand.frame
     number = frame.attempt + 1
@@ -291,33 +268,9 @@ def fail(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
-def fetch(trial: Trial, strand: Strand, row: Any) -> Waits:
-    cache = trial.caches[row.a + strand.frame.instance]
-    if strand.item not in cache.fetching:
-        cache.fetching[strand.item] = []
-        return _next(strand)
-    cache.row[0].coalesced += 1
-    ended = simpy.Event(trial.env)
-    waiting = cache.fetching[strand.item]
-    waiting.append(ended)
-
-    def go_on() -> None:
-        strand.status = status = int(ended.value)  # type: ignore[arg-type]
-        strand.frame.pc = row.b if status == ops.COMPLETED else row.on_fail
-
-    yield from strand.wait(ended, lambda: go_on() if ended.triggered else waiting.remove(ended))
-    go_on()
-
-
-def fetched(trial: Trial, strand: Strand, row: Any) -> Waits:
-    trial.caches[row.a + strand.frame.instance].end_fetch(strand.item, strand.status)
-    _next(strand)
-    yield from ()
-
-
 OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire, release, serve, share, delay, transfer, reserve, unreserve, call, tail, returns,
     route, settle, pick, lookup, fill, drop, chance, attempt, retry, fork, join, spawn, record,
     count, jump, send, share, branch, fail, wait, work, enter, leave, acquire_within, preempt,
-    fetch, fetched, wear, breaks, repair, *QUEUE_OPERATIONS,
+    fetch, fetched, wear, breaks, repair, *QUEUE_OPERATIONS, hit,
 )  # fmt: skip

@@ -65,6 +65,7 @@ class Strand:
     begun: float = 0.0
     since: float = 0.0
     message: Message | None = None
+    hit: bool = False
 
     @property
     def number(self) -> int:

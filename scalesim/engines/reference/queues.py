@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
 from scalesim import ops
 from scalesim.engines.reference.clock import after, fire
-from scalesim.engines.reference.model import Frame, Message, Strand
+from scalesim.engines.reference.model import Frame, Message, Strand, Waits, fail, go_on as _next
 from scalesim.engines.reference.stations import BatchStation, RateStation
 from scalesim.kernels.draws import child_key
 from scalesim.policies.limiting import earliest, let_through
@@ -21,16 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["QUEUE_OPERATIONS", "send"]
 
-Waits = Generator[simpy.Event, Any, None]
-
-
-def _next(strand: Strand) -> None:
-    strand.frame.pc += 1
-
 
 def _reject(strand: Strand, row: Any) -> None:
-    strand.status = ops.REJECTED
-    strand.frame.pc = row.on_fail
+    fail(strand, row, ops.REJECTED)
 
 
 def shed(trial: Trial, strand: Strand, row: Any) -> Waits:

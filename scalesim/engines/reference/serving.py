@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from scalesim import ops
 from scalesim.engines.reference.clock import after
 from scalesim.engines.reference.cores import Core, take_down, take_up
-from scalesim.engines.reference.model import Strand
+from scalesim.engines.reference.model import Strand, Waits
 from scalesim.kernels.draws import child_key
 
 if TYPE_CHECKING:
     from scalesim.engines.reference.engine import Trial
-    from scalesim.engines.reference.interpreter import Waits
 
 __all__ = ["breaks", "enter", "leave", "repair", "wear", "work"]
 

@@ -1,7 +1,8 @@
 """Predictions for the measured scenarios, at two levels, and how far off they are.
 
-* **laws**: arrivals and demands from their laws, in many runs as long as the measured ones. The mean
-  of the runs is the prediction; how much they differ tells how much the few measured repetitions may.
+* **laws**: arrivals and demands from their laws, in many runs as long as the measured ones. The
+  mean of the runs is the prediction; how much they differ tells how much the few measured
+  repetitions may.
 * **replay**: the very arrivals and demands of each repetition.
 """
 
@@ -97,7 +98,7 @@ def by_replay(scenario: Scenario) -> list[Comparison]:
     """Return the comparison of every figure, each repetition simulated with its own requests."""
     found, measured = [], []
     for repetition in scenario.used:
-        run = _recorded_run(scenario, repetition["seed"])
+        run = _run_of(scenario, repetition["seed"])
         model = topology(scenario, partial(_recorded, run=run, seed=repetition["seed"]))
         at = _replay(scenario, run)
         found.append(figures(scenario, model, at, seed=1))
@@ -132,24 +133,25 @@ def figures(
     scenario: Scenario, model: ss.Topology, asked: AnyTraffic, seed: int
 ) -> dict[str, float]:
     """Return the figures of a simulated run: of the requests that arrived in the measured time."""
-    end = scenario.duration
+    before = scenario.filling[1] if scenario.filling else 0.0
+    start, end = before + scenario.warmup, before + scenario.duration
     results = ss.simulate(
         model,
         asked,
         duration=end + (AFTER if scenario.config["load"]["phases"] else 0.0),
-        warmup=0.0,
+        warmup=start,
         seed=seed,
         record_requests=1_000_000,
         progress=False,
     )
     table = results.attempts_table()
-    table = table[(table["arrived_at_s"] >= scenario.warmup) & (table["endpoint"] != "burst")]
+    table = table[(table["arrived_at_s"] >= start) & (table["endpoint"] != "burst")]
     if not scenario.config["load"]["phases"]:
         table = table[table["ended_at_s"].notna()]
     good = table[table["outcome"] == "completed"]
     latency = (good["ended_at_s"] - good["arrived_at_s"]) * 1e3
     found = {
-        "throughput": len(good) / (end - scenario.warmup),
+        "throughput": len(good) / (end - start),
         "mean": float(latency.mean()),
         "failed": 1 - len(good) / len(table),
     }
@@ -157,6 +159,9 @@ def figures(
         found[name] = float(latency.quantile(q))
     if "consumers" in scenario.config:
         found["job wait"] = _mean_wait(results.resources_table(), "jobs", "consumers")
+    if scenario.filling:
+        of = results.components_table().set_index(["component", "metric"])["value"]
+        found["hit ratio"] = float(of["redis", "hit_ratio"])
     return found
 
 
@@ -177,8 +182,8 @@ def traffic(scenario: Scenario, run: int) -> AnyTraffic:
     if not load["phases"]:
         think = ss.Exponential(load["think_mean_s"])
         return ss.ClosedTraffic(load["users"], think_time=think, mix=mix)
-    if "consumers" in scenario.config:  # a burst at a moment: arrivals of the law, and the burst
-        return _replay(scenario, _with_burst(scenario, arrivals(load, run)))
+    if "consumers" in scenario.config or scenario.filling:  # more than its own law's arrivals
+        return _replay(scenario, _run_of(scenario, run))
     seconds = [1.0 * phase["requests_per_s"] for phase in load["phases"]]
     lengths = [phase["to_s"] - phase["from_s"] for phase in load["phases"]]
     step = math.gcd(*map(int, lengths))
@@ -195,36 +200,50 @@ def _client(load: Mapping[str, Any]) -> dict[str, Any]:
     return {"timeout": client["timeout"], "retry": ss.Retry(client["attempts"])}
 
 
-def _with_burst(scenario: Scenario, run: Arrivals) -> Arrivals:
-    """Return the arrivals with the burst of jobs put in."""
-    ((at, _, (_, count)),) = [each.values() for each in scenario.config["events"]]
-    times = np.concatenate([run.at, np.full(count, float(at))])
-    order = np.argsort(times, kind="stable")
-    paths = run.endpoint + ["burst"] * count
-    keys = np.concatenate([run.key, np.zeros(count, int)])
-    return Arrivals(times[order], [paths[i] for i in order], keys[order])
-
-
-def _recorded_run(scenario: Scenario, seed: int) -> Arrivals:
+def _run_of(scenario: Scenario, seed: int) -> Arrivals:
+    """Return all that arrives in the run of a seed: before it, too, where the cache was filled."""
     run = arrivals(scenario.config["load"], seed)
-    return _with_burst(scenario, run) if "consumers" in scenario.config else run
+    if "consumers" in scenario.config:
+        ((at, _, (_, count)),) = [each.values() for each in scenario.config["events"]]
+        extra = Arrivals(np.full(count, float(at)), ["burst"] * count, np.zeros(count, int))
+        return _merged(run, extra)
+    if scenario.filling:
+        rate, seconds = scenario.filling
+        phase = {"from_s": 0.0, "to_s": seconds, "requests_per_s": rate}
+        load = {**scenario.config["load"], "phases": [phase]}
+        load["endpoints"] = [{"path": "fill", "share": 1}]
+        return _merged(run._replace(at=run.at + seconds), arrivals(load, seed + 1))
+    return run
+
+
+def _merged(one: Arrivals, other: Arrivals) -> Arrivals:
+    """Return the requests of both in order of arrival."""
+    times = np.concatenate([one.at, other.at])
+    order = np.argsort(times, kind="stable")
+    paths = one.endpoint + other.endpoint
+    keys = np.concatenate([one.key, other.key])
+    return Arrivals(times[order], [paths[i] for i in order], keys[order])
 
 
 def _recorded(law: Mapping[str, Any], step: int, *, run: Arrivals, seed: int) -> Distribution:
     """Return the demands that the requests of a run drew at a step."""
-    numbers, bursts, usual = [], 0, 0
+    if law["law"] == "const":
+        return law_of(law)
+    numbers, extra, usual = [], 0, 0
     for path in run.endpoint:
-        if path == "burst":
-            numbers.append(1_000_000 + bursts)
-            bursts += 1
+        if path in ("burst", "fill"):  # numbered apart
+            numbers.append(1_000_000 + extra)
+            extra += 1
         else:
             numbers.append(usual)
             usual += 1
-    if law["law"] == "const":
-        return law_of(law)
     return Recorded(tuple(demands(law, seed, numbers, step)))
 
 
 def _replay(scenario: Scenario, run: Arrivals) -> AnyTraffic:
-    load = scenario.config["load"]
-    return ss.ReplayTraffic(tuple(run.at.tolist()), endpoint=tuple(run.endpoint), **_client(load))
+    return ss.ReplayTraffic(
+        tuple(run.at.tolist()),
+        endpoint=tuple(run.endpoint),
+        key=tuple(run.key.tolist()),
+        **_client(scenario.config["load"]),
+    )

@@ -18,24 +18,26 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "real_stack.
 
 HEAD = f"""# A real stack, predicted
 
-Measured by this project: nginx in front of gunicorn instances with a fixed number of threads, Redis, and PostgreSQL behind
-connection pools of fixed size, all on one machine. Steps sleep and queries sleep for times drawn from known laws, so that queueing is
-real while the processors are mostly idle. The measured files, with configuration, calibration and outcome, are in
+Measured by this project: nginx in front of gunicorn instances with a fixed number of threads,
+Redis, and PostgreSQL behind connection pools of fixed size, all on one machine. Steps sleep and
+queries sleep for times drawn from known laws, so that queueing is real while the processors are
+mostly idle. The measured files, with configuration, calibration and outcome, are in
 `tests/accuracy/realstack/data/`.
 
-Each scenario is posed as a user of that stack would, in `tests/accuracy/realstack/stack.py`: configuration, and a calibration at low load
-that tells what each step takes beyond what was asked and how much time passes outside the application. No number is fitted to the
-outcome. Two levels:
+Each scenario is posed as a user of that stack would, in `tests/accuracy/realstack/stack.py`:
+configuration, and a calibration at low load that tells what each step takes beyond what was asked
+and how much time passes outside the application. No number is fitted to the outcome. Two levels:
 
-- **laws**: arrivals and demands drawn from their laws; the mean of {RUNS} runs as long as the measured ones. *Luck* is the standard
-  error of the measured mean: the few repetitions measured drew arrivals and demands of their own, and this is how much their mean moves
-  by that alone, as the simulated runs show.
-- **replay**: the very arrivals and demands of each repetition, in their order. What is left is the machine's own noise and what the
-  model leaves out.
+- **laws**: arrivals and demands drawn from their laws; the mean of {RUNS} runs as long as the
+  measured ones. *Luck* is the standard  error of the measured mean: the few repetitions measured
+  drew arrivals and demands of their own, and this is how much their mean moves  by that alone, as
+  the simulated runs show.
+- **replay**: the very arrivals and demands of each repetition, in their order. What is left is
+  the machine's own noise and what the  model leaves out.
 
-Latencies are of answered requests, in milliseconds, quantiles exact. *Spread* is (max − min) / mean of the measured repetitions.
-Scenarios marked **shown** are noisy or bound by the processor; they are not held against a limit. The tests hold the others to
-{{limits}}.
+Latencies are of answered requests, in milliseconds, quantiles exact. *Spread* is (max − min) /
+mean of the measured repetitions. Scenarios marked **shown** are noisy or bound by the processor;
+they are not held against a limit. The tests hold the others to {{limits}}.
 
 """
 
@@ -67,8 +69,8 @@ def main() -> int:
 
 
 LIMITS = (
-    "5 % of the mean by laws (and three times the luck), to 3 % in a replay, 10 % where threads are busy for more than "
-    "80 % of the time; latencies behind a cache to 1 ms"
+    "5 % of the mean by laws (and three times the luck), to 3 % in a replay, to 10 % where threads "
+    "are busy for more than 80 % of the time; latencies behind a cache to 1 ms"
 )
 
 

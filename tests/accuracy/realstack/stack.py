@@ -2,9 +2,9 @@
 
 Each instance is a service whose workers are its threads, behind a balancer that stands for nginx.
 A held step is a `sleep`; a pool of database connections is a service whose workers are the
-connections, one pool for each instance. The calibration at low load gives what each step took beyond
-what was asked, and the time outside the application. Nothing else is known to the model, and nothing
-is fitted to the outcome.
+connections, one pool for each instance. The calibration at low load gives what a step took beyond
+what was asked, and the time outside the application. Nothing else is known to the model; nothing is
+fitted to the outcome.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import scalesim as ss
+from scalesim.components import cached
 from scalesim.components.steps import Step
 from scalesim.distributions import Distribution, Shifted
+from scalesim.policies.eviction import SampledLru
 
 __all__ = ["MISSING", "Scenario", "law_of", "read_scenarios", "topology"]
 
@@ -28,6 +30,9 @@ MISSING = {
     "flushall": "a cache that is emptied during the run",
 }
 """Scenarios that can't be posed, each with the feature that is missing."""
+
+BYTES_A_KEY = 2648
+"""Memory of one key: the mean of what was measured on an empty server (2663, 2643, 2640)."""
 
 Draw = Callable[[Mapping[str, Any], int], Distribution]
 """Gives the demand of a step: of its law, or the recorded values of step number so and so."""
@@ -53,6 +58,12 @@ class Scenario(NamedTuple):
         """Length of a run [s]."""
         load = self.config["load"]
         return float(load["phases"][-1]["to_s"] if load["phases"] else load["duration_s"])
+
+    @property
+    def filling(self) -> tuple[float, float] | None:
+        """Rate [1/s] and time [s] of the accesses that filled the cache before the run."""
+        found = re.search(r"at (\d+) accesses/s for (\d+) s", self.config.get("before_the_run", ""))
+        return (float(found[1]), float(found[2])) if found else None
 
     @property
     def used(self) -> list[dict[str, Any]]:
@@ -112,13 +123,17 @@ def topology(scenario: Scenario, draw: Draw = law_of) -> ss.Topology:
     for target, instance in zip(targets, instances, strict=True):
         parts += _instance(scenario, target, instance, draw)
     entry = "nginx"
+    direct: dict[str, list[Step]] = {}
+    if "redis_get_hit" in scenario.calibration:
+        parts.append(_redis(scenario))
+        direct["fill"] = [cached("redis", [ss.sleep(0.0)])]
     if "consumers" in config:
         parts.append(_queue(scenario, draw))
-        scripts: dict[str, list[Step]] = {
-            path: [ss.call(f"nginx.{path}")] for path in config["application"]
-        }
-        scripts["burst"] = [ss.publish(parts[-1].name)]
-        parts.append(ss.Service("outside", workers=100_000, endpoints=scripts))
+        direct["burst"] = [ss.publish(parts[-1].name)]
+    if direct:  # what reaches the back past nginx
+        for path in config["application"]:
+            direct[path] = [ss.call(f"nginx.{path}")]
+        parts.append(ss.Service("outside", workers=100_000, endpoints=direct))
         entry = "outside"
     limit = re.search(r"limit_conn all (\d+);", config["nginx_conf"])
     if limit:
@@ -187,11 +202,30 @@ def _step(
         return [ss.compute(draw(step, number))]
     if kind == "enqueue":
         return [ss.publish(step["queue"])]
+    if kind == "cache":
+        miss: list[Step] = []
+        for place, inner in enumerate(step["miss"]):
+            miss += _step(scenario, name, path, inner, 10 + place, instance, draw, queries)
+        return [cached("redis", miss)]
     assert kind == "db", kind
     extra = scenario.beyond("query_time_on_connection_minus_asked")
     query = [ss.sleep(Shifted(extra, draw(step, number)))]
     queries.setdefault(step["pool"], {})[path] = query
     return [ss.call(f"{name}-{step['pool']}.{path}")]
+
+
+def _redis(scenario: Scenario) -> ss.Cache:
+    """Return the cache, as many keys large as fit beside the clients that the calibration saw."""
+    redis, memory = scenario.config["redis"], scenario.calibration["redis_memory"]
+    clients = memory["used_memory_at_end"] - memory["used_memory_empty"]
+    clients -= memory["keys_at_end"] * BYTES_A_KEY
+    room = redis["maxmemory"] - memory["used_memory_empty"] - clients
+    return ss.Cache(
+        "redis",
+        capacity=int(room / BYTES_A_KEY),
+        eviction=SampledLru(samples=redis["maxmemory_samples"]),
+        delay=scenario.beyond("redis_get_hit"),
+    )
 
 
 def _queue(scenario: Scenario, draw: Draw) -> ss.MessageQueue:
