@@ -6,21 +6,22 @@ recordings to `Results`.
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
 from scalesim.engines.base import Engine, Progress
-from scalesim.errors import InvalidInput, Problem, UnsupportedByEngine, nearest
+from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.kernels.draws import GOLDEN, MASK, mix
 from scalesim.plan import Plan, build_plan, require_fit
 from scalesim.recording import Recording, RunSpec
 from scalesim.results import Results
+from scalesim.results.precision import until_precise
+from scalesim.run_arguments import ENGINES, check_arguments
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINES", "simulate", "trial_seed", "warm_up_engine"]
 
-ENGINES = ("compiled", "reference", "analytic")
-_WARMUP_BUCKETS, _MEASURED_BUCKETS = 10, 60
+_WARMUP_BUCKETS, _MEASURED_BUCKETS = 8, 72
+"""All of one length if the warm-up is a tenth; 72 buckets make 6, 9, 12, 18 or 24 equal batches."""
 
 
 @overload
@@ -39,7 +40,7 @@ def simulate(
     traffic: AnyTraffic,
     *,
     duration: float,
-    warmup: float | None = ...,
+    warmup: float | str | None = ...,
     trials: int = ...,
     seed: int = ...,
     engine: Literal["analytic"],
@@ -52,12 +53,16 @@ def simulate(
     traffic: AnyTraffic,
     *,
     duration: float,
-    warmup: float | None = ...,
+    warmup: float | str | None = ...,
     trials: int = ...,
     seed: int = ...,
     engine: Literal["compiled", "reference"] = ...,
     record_requests: int = ...,
+    record_keys: int = ...,
     progress: bool | None = ...,
+    precision: float | None = ...,
+    precision_of: str | Sequence[str] = ...,
+    max_trials: int = ...,
 ) -> Results: ...
 @overload
 def simulate(
@@ -65,25 +70,32 @@ def simulate(
     traffic: AnyTraffic,
     *,
     duration: float,
-    warmup: float | None = ...,
+    warmup: float | str | None = ...,
     trials: int = ...,
     seed: int = ...,
     engine: str = ...,
     record_requests: int = ...,
+    record_keys: int = ...,
     progress: bool | None = ...,
+    precision: float | None = ...,
+    precision_of: str | Sequence[str] = ...,
+    max_trials: int = ...,
 ) -> Results | AnalyticResults: ...
 def simulate(
     topology: Topology,
     traffic: AnyTraffic,
     *,
     duration: float,
-    warmup: float | None = None,
+    warmup: float | str | None = None,
     trials: int = 1,
     seed: int = 1,
     engine: str = "compiled",
     record_requests: int = 0,
     record_keys: int = 0,
     progress: bool | None = None,
+    precision: float | None = None,
+    precision_of: str | Sequence[str] = "latency_mean_s",
+    max_trials: int = 200,
 ) -> Results | AnalyticResults:
     """Simulate `topology` under `traffic` and return what happened.
 
@@ -93,8 +105,10 @@ def simulate(
     traffic : Traffic, ClosedTraffic or ReplayTraffic
     duration : float [s, > 0]
         Simulated time.
-    warmup : float, optional [s, 0 <= warmup < duration]
-        Time before measuring starts; a tenth of the duration if not given.
+    warmup : float [s, 0 <= warmup < duration] or "auto", optional
+        Time before measuring starts; by default a tenth of the duration. ``"auto"``: longer if the
+        beginning lasts longer (by MSER, of latency and of what waits). A run that does not leave
+        its beginning in its first half says so in `Results.warnings`.
     trials : int [1 .. 10000]
         Independent runs with other seeds, in threads.
     seed : int [>= 0]
@@ -111,6 +125,14 @@ def simulate(
     progress : bool, optional
         Show a progress bar; by default for long runs in a terminal or notebook. Ctrl-C stops the
         run, and what was computed is returned, marked partial.
+    precision : float, optional [ratio, above 0 and below 1]
+        Run further trials, at least 5 in all, until the 95 % interval of each metric of
+        `precision_of` is within so much of its value, up and down. If `max_trials` do not
+        suffice, `Results.warnings` names the metric and what was reached.
+    precision_of : str or sequence of str
+        Names of metrics: see `Results.estimate`.
+    max_trials : int [1 .. 10000]
+        The most trials that `precision` may take.
 
     Returns
     -------
@@ -133,10 +155,20 @@ def simulate(
     >>> round(results.throughput)
     100
     """
-    warmup = duration / 10 if warmup is None and isinstance(duration, (int, float)) else warmup
-    counts = {"record_requests": record_requests, "record_keys": record_keys}
-    _check_arguments(topology, traffic, duration, warmup, trials, seed, engine, counts)
+    detect = warmup == "auto"
+    if (detect or warmup is None) and isinstance(duration, (int, float)):
+        warmup = duration / 10
+    precision_of = (precision_of,) if isinstance(precision_of, str) else tuple(precision_of)
+    whole = {
+        "trials": trials,
+        "seed": seed,
+        "record_requests": record_requests,
+        "record_keys": record_keys,
+        "max_trials": max_trials,
+    }
+    check_arguments(topology, traffic, duration, warmup, engine, precision, whole)
     assert warmup is not None
+    assert not isinstance(warmup, str)
     if engine == "analytic":
         from scalesim.engines.analytic import solve
 
@@ -144,19 +176,32 @@ def simulate(
         return solve(topology, traffic, warmup, duration)
     plan = build_plan(topology, traffic)
     runner, notices = _engine_for(plan, engine)
-    warm = _WARMUP_BUCKETS if warmup > 0 else 0
-    boundaries = np.concatenate(
-        [
-            np.linspace(0, warmup, warm + 1)[1:],
-            np.linspace(warmup, duration, _MEASURED_BUCKETS + 1)[1:],
+    boundaries, warm = _boundaries(warmup, duration)
+
+    def run(first: int, end: int) -> list[Recording]:
+        specs = [
+            RunSpec(trial_seed(seed, trial), boundaries, warm, record_requests, record_keys)
+            for trial in range(first, end)
         ]
-    )
-    specs = [
-        RunSpec(trial_seed(seed, trial), boundaries, warm, record_requests, record_keys)
-        for trial in range(trials)
+        return _run_all(runner, plan, specs, progress)
+
+    def read(recordings: list[Recording]) -> Results:
+        results = Results(topology, traffic, recordings, runner.name, notices)
+        return results.without_beginning() if detect else results
+
+    if precision is None:
+        return read(run(0, trials))
+    return until_precise(run, read, precision, precision_of, trials, max_trials)
+
+
+def _boundaries(warmup: float, duration: float) -> tuple[np.ndarray, int]:
+    """Return the ends of the buckets of time [s], and how many precede the measured window."""
+    warm = _WARMUP_BUCKETS if warmup > 0 else 0
+    parts = [
+        np.linspace(0, warmup, warm + 1)[1:],
+        np.linspace(warmup, duration, _MEASURED_BUCKETS + 1)[1:],
     ]
-    recordings = _run_all(runner, plan, specs, progress)
-    return Results(topology, traffic, recordings, runner.name, notices)
+    return np.concatenate(parts), warm
 
 
 def trial_seed(seed: int, trial: int) -> int:
@@ -283,47 +328,3 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
-
-
-def _check_arguments(
-    topology: object,
-    traffic: object,
-    duration: object,
-    warmup: object,
-    trials: object,
-    seed: object,
-    engine: object,
-    counts: Mapping[str, object],
-) -> None:
-    problems = list(_argument_problems(topology, traffic, duration, warmup))
-    for name, value, low, high in (
-        ("trials", trials, 1, 10_000),
-        ("seed", seed, 0, 2**63),
-        *((name, value, 0, 10**8) for name, value in counts.items()),
-    ):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or not low <= value <= high:  # type: ignore[operator]
-            problems.append(
-                Problem(name, f"got {value!r}, allowed is a whole number from {low} to {high}")
-            )
-    if engine not in ENGINES:
-        hint = nearest(engine, ENGINES)
-        problems.append(Problem("engine", f"got {engine!r}. {hint}Known: {', '.join(ENGINES)}"))
-    if problems:
-        raise InvalidInput(problems)
-
-
-def _argument_problems(
-    topology: object, traffic: object, duration: object, warmup: object
-) -> Iterator[Problem]:
-    if not isinstance(topology, Topology):
-        yield Problem("topology", f"got {type(topology).__name__}, allowed is a Topology")
-    if not isinstance(traffic, AnyTraffic):
-        yield Problem("traffic", f"got {type(traffic).__name__}, allowed is a Traffic")
-    if not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
-        yield Problem("duration", f"got {duration!r}, allowed is a time above 0 s")
-    elif not isinstance(warmup, (int, float)) or not 0 <= warmup < duration:
-        yield Problem(
-            "warmup",
-            f"got {warmup!r}, allowed is at least 0 s and less than the duration, {duration:g} s",
-        )

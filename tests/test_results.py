@@ -241,8 +241,8 @@ def test_components_table(results) -> None:
 def test_series_adds_up_to_the_totals() -> None:
     results = ss.simulate(shop(), TRAFFIC, duration=60.0, seed=4)
     series = results.series()
-    assert len(series) == 70
-    assert series["warmup"].sum() == 10
+    assert len(series) == 80
+    assert series["warmup"].sum() == 8
     assert series["start_s"].tolist()[1:] == series["end_s"].tolist()[:-1]
     window = series[~series["warmup"]]
     width = window["end_s"] - window["start_s"]
@@ -315,7 +315,7 @@ def test_to_dict_of_an_empty_run_is_json_too() -> None:
     assert data["throughput_rps"] == 0.0
     assert results.summary()
     assert results._repr_html_()
-    assert len(results.series()) == 70
+    assert len(results.series()) == 80
 
 
 def test_a_model_without_resources_has_no_bottleneck() -> None:
@@ -391,7 +391,9 @@ def test_workers_held_by_a_slow_database_are_not_the_bottleneck() -> None:
 
 def test_a_busy_processor_is_the_bottleneck() -> None:
     web = ss.Service("web", workers=50, endpoints={"get": [ss.compute(EXP(0.01))]})
-    results = ss.simulate(ss.Topology(web, entry="web"), ss.Traffic(90.0), duration=60.0)
+    results = ss.simulate(
+        ss.Topology(web, entry="web"), ss.Traffic(90.0), duration=60.0, warmup=6.0
+    )
     assert (results.bottleneck.component, results.bottleneck.resource) == ("web", "cpu")
     assert results.bottleneck.wait_share == pytest.approx(0.9, abs=0.05)
 

@@ -96,6 +96,20 @@ def _json(data: Any) -> None:
 @click.option("--duration", type=_SECONDS, default="10 min", show_default=True)
 @click.option("--warmup", type=_SECONDS, help="[default: a tenth of the duration]")
 @click.option("--trials", type=int, default=1, show_default=True)
+@click.option(
+    "--precision", type=float, help="Run trials until intervals are so narrow: 0.02 is 2 %."
+)
+@click.option(
+    "--precision-of",
+    multiple=True,
+    default=["latency_mean_s"],
+    show_default=True,
+    metavar="METRIC",
+    help="Of what, for example latency_p99_s; repeatable.",
+)
+@click.option(
+    "--max-trials", type=int, default=200, show_default=True, help="Limit of --precision."
+)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option(
     "--engine", default="compiled", show_default=True, help="compiled, reference or analytic"
@@ -110,6 +124,9 @@ def simulate(
     duration: float,
     warmup: float | None,
     trials: int,
+    precision: float | None,
+    precision_of: tuple[str, ...],
+    max_trials: int,
     seed: int,
     engine: str,
     picture: str | None,
@@ -130,6 +147,9 @@ def simulate(
         duration=duration,
         warmup=warmup,
         trials=trials,
+        precision=precision,
+        precision_of=precision_of,
+        max_trials=max_trials,
         seed=seed,
         engine=engine,
     )
@@ -137,9 +157,11 @@ def simulate(
         _json(results.to_dict())
     else:
         click.echo(results.summary())
+        # A terminal has no room for the ends of all intervals; --json has them.
+        narrow = {"intervals": False} if isinstance(results, Results) else {}
         for table in (
-            results.requests_table(),
-            results.resources_table(),
+            results.requests_table(**narrow),
+            results.resources_table(**narrow),
             results.components_table(),
         ):
             if len(table):

@@ -167,7 +167,7 @@ def on_rate(axes: Axes, results: Results, small: bool) -> None:
 
 
 def _resources(results: Results) -> pd.DataFrame:
-    frame = results.resources_table()
+    frame = results.resources_table(intervals=False)
     return frame[frame["resource"] != "room"].reset_index(drop=True)
 
 

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scalesim.errors import InvalidInput, nearest
 from scalesim.ops import OUTCOMES
-from scalesim.plan import Plan
-from scalesim.plan.tables import AMOUNT
+from scalesim.plan.tables import AMOUNT, CLOSED
 from scalesim.recording import CACHE_SERIES, Recording
-from scalesim.results import levels, tables
+from scalesim.results import levels, metrics, tables, text, transients
 from scalesim.results.bottleneck import NO_LIMIT, Bottleneck
+from scalesim.results.intervals import CONFIDENCE, Estimate
 from scalesim.results.latency import Latency, histogram_quantile
+from scalesim.results.measured import Measured
+from scalesim.results.warmup import truncation
+from scalesim.results.warnings import Caution, cautions, growing_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scalesim.topology import Topology
-    from scalesim.traffic import AnyTraffic
 
 __all__ = ["Results"]
 
 
-class Results:
+class Results(Measured):
     """What `simulate` returns: one or more trials of one model, read together.
 
     Numbers are of the measured window ``[warmup, duration)``, pooled over the trials; `partial`
@@ -42,76 +43,130 @@ class Results:
     engine : str
     notices : sequence of str
         What the user should know about how the run was made.
+    unreached : sequence of Caution
+        What was asked for and not reached: the precision.
     """
 
-    def __init__(
+    confidence = CONFIDENCE
+    """Of the intervals in tables and summaries [ratio]."""
+
+    # How far the figures can be trusted ---------------------------------------------------
+
+    def estimate(self, metric: str, confidence: float = CONFIDENCE) -> Estimate:
+        """Return a figure by name, with the interval that holds its true value.
+
+        Parameters
+        ----------
+        metric : str
+            ``latency_mean_s``, ``latency_p99_s[endpoint]``, ``wait_p99_9_s@component.resource``,
+            ``hit_ratio@cache``, ...: see `metric_names`.
+        confidence : float [ratio, above 0 and below 1]
+
+        Raises
+        ------
+        InvalidInput
+            There is no such metric.
+        """
+        return metrics.estimate(self, metric, confidence)
+
+    def metric_names(self) -> list[str]:
+        """Return what `estimate` knows of this model, of the quantiles p50, p90 and p99 only."""
+        return list(metrics.metric_names(self))
+
+    def values_by_trial(self, metric: str) -> np.ndarray:
+        """Return a figure by name of each trial by itself, float array [trials]."""
+        return metrics.values_by_trial(self, metric)
+
+    @cached_property
+    def warnings(self) -> tuple[Caution, ...]:
+        """What to know before trusting the figures; empty if there is nothing."""
+        return (*self.unreached, *cautions(self))
+
+    @cached_property
+    def unstable(self) -> str:
+        """``component.resource`` whose line grows without end under steady open traffic, or empty.
+
+        Its offered utilization is 1 or more: latency and waits have no mean and no quantile.
+        """
+        steady = self.traffic.stationary and self.plan.source["kind"][0] != CLOSED
+        return growing_line(self) if steady and self.measured_time else ""
+
+    @cached_property
+    def truncation(self) -> int:
+        """How many buckets of time it takes to leave the beginning, at least those left out."""
+        least = self.recordings[0].spec.warmup_buckets
+        return truncation(self.recordings, least) if self.traffic.stationary else least
+
+    def without_beginning(self) -> Results:
+        """Return the results without what `truncation` cuts, unless that is more than half."""
+        spec = self.recordings[0].spec
+        cut = self.truncation
+        if cut == spec.warmup_buckets or spec.boundaries[cut - 1] > spec.duration / 2:
+            return self
+        return self.restricted({each.spec.seed for each in self.recordings}, cut)
+
+    def restricted(self, seeds: Collection[int], warmup_buckets: int) -> Results:
+        """Return the results of some trials only, with another warm-up."""
+        return self._with(
+            [
+                replace(each, spec=replace(each.spec, warmup_buckets=warmup_buckets))
+                for each in self.recordings
+                if each.spec.seed in seeds
+            ]
+        )
+
+    def noting(self, caution: Caution) -> Results:
+        """Return the results with one more warning."""
+        return self._with(self.recordings, (*self.unreached, caution))
+
+    def _with(
+        self, recordings: Sequence[Recording], unreached: Sequence[Caution] | None = None
+    ) -> Results:
+        unreached = self.unreached if unreached is None else unreached
+        given = (self.topology, self.traffic, recordings, self.engine, self.notices)
+        return Results(*given, unreached)
+
+    # What happened when -------------------------------------------------------------------
+
+    def backlog_table(
+        self, component: str | None = None, *, confidence: float = CONFIDENCE
+    ) -> pd.DataFrame:
+        """Return requests in flight over time: mean over the trials, its interval, the largest.
+
+        Parameters
+        ----------
+        component : str, optional
+            Waiting and in service at its busiest resource (mean over each bucket of time);
+            otherwise of the whole system (at the end of each bucket).
+        """
+        return transients.backlog_table(self, component, confidence)
+
+    def drain_time(
         self,
-        topology: Topology,
-        traffic: AnyTraffic,
-        recordings: Sequence[Recording],
-        engine: str,
-        notices: Sequence[str] = (),
-    ) -> None:
-        self.topology = topology
-        self.traffic = traffic
-        self.recordings = tuple(recordings)
-        self.engine = engine
-        self.notices = tuple(notices)
+        since: float,
+        *,
+        level: float | None = None,
+        component: str | None = None,
+        confidence: float = CONFIDENCE,
+    ) -> Estimate:
+        """Return how long it takes until a backlog is gone [s]: mean over the trials.
 
-    @property
-    def plan(self) -> Plan:
-        """The plan that was run."""
-        return self.recordings[0].plan
+        Parameters
+        ----------
+        since : float [s]
+            From when on to count: the end of the spike.
+        level : float, optional [requests in flight]
+            What counts as gone; the median over the run if not given.
+        component : str, optional
+            Of its busiest resource; otherwise of the whole system.
 
-    @property
-    def trials(self) -> int:
-        """Number of independent trials."""
-        return len(self.recordings)
-
-    @property
-    def partial(self) -> bool:
-        """Whether a trial was stopped before its end."""
-        return any(each.partial for each in self.recordings)
-
-    def window_of(self, recording: Recording) -> tuple[int, float]:
-        """Return (first measured bucket, seconds measured) of a trial."""
-        spec = recording.spec
-        return spec.warmup_buckets, max(recording.ended_at - spec.warmup, 0.0)
-
-    @cached_property
-    def measured_time(self) -> float:
-        """Seconds measured, summed over trials."""
-        return math.fsum(self.window_of(each)[1] for each in self.recordings)
-
-    def pooled(self, name: str) -> np.ndarray:
-        """Return a per-bucket array summed over the measured buckets and the trials."""
-        parts = [getattr(each, name)[self.window_of(each)[0] :] for each in self.recordings]
-        if parts[0].dtype.names is None:
-            total: np.ndarray = np.sum([part.sum(axis=0) for part in parts], axis=0)
-            return total
-        out = np.zeros(parts[0].shape[1:], parts[0].dtype)
-        for field in parts[0].dtype.names:
-            largest = field in ("longest", "deepest")
-            reduce = np.max if largest else np.sum
-            values = [reduce(part[field], axis=0) for part in parts if len(part)]
-            if values:
-                out[field] = reduce(values, axis=0)
-        return out
-
-    def histogram(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return a histogram of the window, summed over rows and trials, int64 [BUCKETS]."""
-        total: np.ndarray = np.sum([each.histogram(name, rows) for each in self.recordings], axis=0)
-        return total
-
-    @cached_property
-    def flow(self) -> np.ndarray:
-        """Requests that ended in the window, FLOW_SERIES array [endpoints, outcomes]."""
-        return self.pooled("flow")
-
-    @cached_property
-    def station(self) -> np.ndarray:
-        """What stations did in the window, STATION_SERIES array [stations]."""
-        return self.pooled("station")
+        Returns
+        -------
+        Estimate
+            Its interval is from the trials (2 or more), widened by half a bucket of time. The value
+            is inf if a trial did not drain before its end.
+        """
+        return transients.drain_time(self, since, level, component, confidence)
 
     @cached_property
     def caches(self) -> dict[str, dict[str, int]]:
@@ -128,9 +183,8 @@ class Results:
 
     def latency_of(self, endpoint: str | None = None, outcome: str = "completed") -> Latency:
         """Return the latency of requests of one endpoint (None: all) that ended in one way."""
-        names = self.plan.endpoint_names
-        rows = slice(None) if endpoint is None else _index(endpoint, names, "endpoint")
-        o = _index(outcome, OUTCOMES, "outcome")
+        rows = slice(None) if endpoint is None else self.endpoint_index(endpoint)
+        o = self.outcome_index(outcome)
         cells = np.atleast_1d(self.flow[rows, o])
         numbers = np.arange(self.flow.size).reshape(self.flow.shape)
         histogram = self.histogram("latency", np.atleast_1d(numbers[rows, o]))
@@ -194,7 +248,7 @@ class Results:
 
     def wait_quantile(self, component: str, resource: str, p: float) -> float:
         """Return a quantile of the wait for a resource, all instances [s]."""
-        rows = self._stations(component, resource)
+        rows = self.stations_of(component, resource)
         counts = self.histogram("wait", rows)
         zeros = int(self.station["granted"][rows].sum()) - int(counts.sum())
         return histogram_quantile(counts, p, max(zeros, 0))
@@ -208,17 +262,6 @@ class Results:
         least so many.
         """
         return levels.time_shares(self, component, what)
-
-    def _stations(self, component: str, resource: str) -> list[int]:
-        labels = self.plan.station_labels
-        _index(component, list(dict.fromkeys(each.component for each in labels)), "component")
-        own = list(dict.fromkeys(x.resource for x in labels if x.component == component))
-        _index(resource, own, f"resource of {component}")
-        return [
-            s
-            for s, label in enumerate(labels)
-            if label.component == component and label.resource == resource
-        ]
 
     @cached_property
     def bottleneck(self) -> Bottleneck:
@@ -254,7 +297,7 @@ class Results:
     def evidence(self, s: int) -> Bottleneck:
         """Return what the numbers say of station number `s` as a bottleneck."""
         label = self.plan.station_labels[s]
-        rows = self._stations(label.component, label.resource)
+        rows = self.stations_of(label.component, label.resource)
         total = float(self.flow["latency"].sum())
         granted = int(self.station["granted"][s])
         return Bottleneck(
@@ -280,13 +323,13 @@ class Results:
 
     # Tables -------------------------------------------------------------------------------
 
-    def requests_table(self) -> pd.DataFrame:
-        """Return one row for each endpoint and outcome: counts and latency."""
-        return tables.requests(self)
+    def requests_table(self, *, intervals: bool = True) -> pd.DataFrame:
+        """Return one row for each endpoint and outcome: counts and latency, with intervals."""
+        return tables.requests(self, intervals)
 
-    def resources_table(self, instances: bool = False) -> pd.DataFrame:
-        """Return one row for each resource (or each instance of it)."""
-        return tables.resources(self, instances)
+    def resources_table(self, instances: bool = False, *, intervals: bool = True) -> pd.DataFrame:
+        """Return one row for each resource (or each instance of it), with intervals."""
+        return tables.resources(self, instances, intervals)
 
     def components_table(self) -> pd.DataFrame:
         """Return hit ratios, replication lag, shard skew, retries and message times."""
@@ -320,22 +363,14 @@ class Results:
 
     def summary(self) -> str:
         """Return the result in a few lines of text."""
-        return tables.summary(self)
+        return text.summary(self)
 
     def __repr__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        return tables.html(self)
+        return text.html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the main figures as plain data, units in the names."""
-        return tables.as_dict(self)
-
-
-def _index(name: str, known: Sequence[str], what: str) -> int:
-    if name not in known:
-        raise InvalidInput(
-            f'there is no {what} "{name}". {nearest(name, known)}Known: {", ".join(known)}'
-        )
-    return list(known).index(name)
+        return text.as_dict(self)

@@ -1,10 +1,9 @@
-"""Tables and text of results: pandas frames with units in the column names, summaries, HTML."""
+"""Tables of results: pandas frames with units in the column names."""
 
 from __future__ import annotations
 
-import html as _html
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from scalesim.ops import COMPLETED, OUTCOMES
 from scalesim.plan.tables import AMOUNT
 from scalesim.results.latency import histogram_quantile
+from scalesim.results.metrics import interval_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,25 +19,26 @@ if TYPE_CHECKING:
     from scalesim.results.results import Results
 
 __all__ = [
-    "as_dict",
+    "QUANTILES",
     "attempts",
+    "component_rows",
     "components",
-    "html",
     "keys",
     "requests",
     "resources",
     "series",
-    "summary",
 ]
 
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-def requests(results: Results) -> pd.DataFrame:
+def requests(results: Results, intervals: bool) -> pd.DataFrame:
     """Return one row for each endpoint and outcome that occurred."""
     import pandas as pd
 
     rows = []
+    columns = {"rate_rps": "throughput_rps", "latency_mean_s": "latency_mean_s"}
+    columns |= {f"latency_{q}_s": f"latency_{q}_s" for q in QUANTILES}
     for endpoint in results.plan.endpoint_names:
         for outcome in OUTCOMES:
             latency = results.latency_of(endpoint, outcome)
@@ -51,14 +52,23 @@ def requests(results: Results) -> pd.DataFrame:
                         if results.measured_time
                         else math.nan,
                         "latency_mean_s": latency.mean,
-                        **{f"latency_{q}_s": latency.quantile(p) for q, p in _QUANTILES.items()},
+                        **{f"latency_{q}_s": latency.quantile(p) for q, p in QUANTILES.items()},
                         "latency_max_s": latency.longest if latency.count else math.nan,
                     }
+                    | (_intervals(results, columns, f"[{endpoint}:{outcome}]") if intervals else {})
                 )
     return pd.DataFrame(rows)
 
 
-def resources(results: Results, instances: bool) -> pd.DataFrame:
+def _intervals(results: Results, columns: Mapping[str, str], of: str) -> dict[str, float]:
+    """Return the ends of the intervals of some columns, by the metrics they are."""
+    ends: dict[str, float] = {}
+    for column, metric in columns.items():
+        ends |= interval_columns(results, column, f"{metric}{of}")
+    return ends
+
+
+def resources(results: Results, instances: bool, intervals: bool) -> pd.DataFrame:
     """Return one row for each resource, averaged over its instances, or for each instance."""
     import pandas as pd
 
@@ -100,11 +110,20 @@ def resources(results: Results, instances: bool) -> pd.DataFrame:
             "abandoned": int(totals["abandoned"]),
             "served": int(totals["served"]),
         }
+        if intervals:
+            columns = [
+                "utilization_ratio",
+                "queue_depth_mean",
+                *([] if amount else ["wait_mean_s"]),
+            ]
+            of = f"[{instance}]" if instances else ""
+            where = f"{of}@{component}.{resource}"
+            row |= _intervals(results, {each: each for each in columns}, where)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _component_rows(results: Results) -> list[dict[str, Any]]:
+def component_rows(results: Results) -> list[dict[str, Any]]:
     """Return what is measured per component beside its resources: (component, metric, value)."""
     plan, rows, time = results.plan, [], results.measured_time or math.nan
 
@@ -180,7 +199,7 @@ def components(results: Results) -> pd.DataFrame:
     """Return the component metrics as a long table."""
     import pandas as pd
 
-    return pd.DataFrame(_component_rows(results), columns=["component", "metric", "value"])
+    return pd.DataFrame(component_rows(results), columns=["component", "metric", "value"])
 
 
 def keys(results: Results) -> pd.DataFrame:
@@ -260,79 +279,3 @@ def attempts(results: Results) -> pd.DataFrame:
             )
         )
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def summary(results: Results) -> str:
-    """Return the main figures in a few lines."""
-    latency, spec = results.latency, results.recordings[0].spec
-    lines = [*results.notices]
-    if results.partial:
-        asked = (spec.duration - spec.warmup) * results.trials
-        lines.append(
-            f"PARTIAL: interrupted; the figures are of {results.measured_time:,.4g} s measured, of "
-            f"{asked:,.4g} s asked for"
-        )
-    lines += [
-        f"measured {spec.duration - spec.warmup:g} s after {spec.warmup:g} s of warm-up, "
-        f"{results.trials} trial{'s' if results.trials > 1 else ''}, {results.engine} engine",
-        f"arrived {results.arrival_rate:,.4g}/s, completed {results.throughput:,.4g}/s, "
-        f"error ratio {results.error_ratio:.3%}",
-        f"latency of completed requests: mean {_ms(latency.mean)}, "
-        + ", ".join(f"{name} {_ms(latency.quantile(p))}" for name, p in _QUANTILES.items()),
-        f"bottleneck: {results.bottleneck}",
-    ]
-    return "\n".join(lines)
-
-
-def _ms(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value * 1e3:,.4g} ms"
-
-
-def html(results: Results) -> str:
-    """Return the summary and the main tables as HTML for a notebook."""
-    text = _html.escape(summary(results))
-    parts = [f"<pre>{text}</pre>"]
-    for frame in (requests(results), resources(results, False)):
-        parts.append(frame.to_html(index=False, float_format=lambda x: f"{x:.4g}", border=0))
-    return "".join(parts)
-
-
-def as_dict(results: Results) -> dict[str, Any]:
-    """Return the main figures as plain data; nan becomes None."""
-    latency = results.latency
-    bottleneck = results.bottleneck
-    data = {
-        "engine": results.engine,
-        "trials": results.trials,
-        "partial": results.partial,
-        "notices": list(results.notices),
-        "measured_s": results.measured_time,
-        "arrival_rate_rps": results.arrival_rate,
-        "throughput_rps": results.throughput,
-        "error_ratio": results.error_ratio,
-        "requests": results.counts,
-        "latency_mean_s": latency.mean,
-        **{f"latency_{q}_s": latency.quantile(p) for q, p in _QUANTILES.items()},
-        "bottleneck": {
-            "component": bottleneck.component,
-            "resource": bottleneck.resource,
-            "utilization_ratio": bottleneck.utilization,
-            "queue_depth_mean": bottleneck.queue_depth,
-            "wait_mean_s": bottleneck.wait_mean,
-            "wait_share_ratio": bottleneck.wait_share,
-        },
-        "endpoints": requests(results).to_dict("records"),
-        "resources": resources(results, False).to_dict("records"),
-        "components": _component_rows(results),
-    }
-    return {key: _plain(value) for key, value in data.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

@@ -13,11 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from scalesim.components import Cache
-from scalesim.plan.tables import AMOUNT
 from scalesim.results import Results
+from scalesim.results.warnings import growing_line
 from scalesim.run import simulate
 from scalesim.studies.bracketing import RATIO, Monotone, aim, search
 from scalesim.studies.objective import Objective
@@ -136,29 +134,6 @@ class Evaluator:
         if unstable:
             misses = "unstable"
         return Evaluation(rate, results, unstable, latency, errors, misses)
-
-
-def growing_line(results: Results) -> str:
-    """Return the ``component.resource`` whose waiting line grows without end, or ``""``.
-
-    A line grows without end when arrivals outrun departures by more than chance explains while the
-    slots are always busy: the offered utilization is 1 or more.
-    """
-    station = results.station
-    growth = station["arrived"] - station["rejected"] - station["abandoned"] - station["served"]
-    plan = results.plan.station
-    limited = (plan["queue_limit"] >= 0) | (plan["leaving"] > 0) | (plan["kind"] == AMOUNT)
-    beyond = growth - 3.0 * np.sqrt(np.maximum(station["arrived"], 1)) - 10.0
-    beyond[limited | (results.utilization < 0.98)] = -1.0
-    if not (beyond > 0).any():
-        return ""
-    # Callers pile up behind a callee, too: the deepest of the growing lines is the cause.
-    level = results.call_levels()
-    labels = results.plan.station_labels
-    s = max(
-        np.flatnonzero(beyond > 0), key=lambda s: (level[labels[s].component], float(beyond[s]))
-    )
-    return f"{labels[s].component}.{labels[s].resource}"
 
 
 def find_breaking_load(

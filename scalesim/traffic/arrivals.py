@@ -165,6 +165,11 @@ class AnyTraffic(Description):
         if problems:
             raise InvalidModel(problems)
 
+    @property
+    def stationary(self) -> bool:
+        """Whether requests come by the same law at all times."""
+        return True
+
     def scaled(self, factor: float) -> Self:
         """Return this traffic, `factor` times as much."""
         raise NotImplementedError
@@ -209,6 +214,10 @@ class Traffic(AnyTraffic):
     def mean_rate(self) -> float:
         """Mean rate over the profile [requests/s]."""
         return self.rate.mean if isinstance(self.rate, RateProfile) else self.rate
+
+    @property
+    def stationary(self) -> bool:
+        return not isinstance(self.rate, RateProfile) or len(set(self.rate.rates)) == 1
 
     def steady(self, rate: float) -> Self:
         """Return this traffic at a steady rate [requests/s]."""
@@ -323,6 +332,10 @@ class ReplayTraffic(AnyTraffic):
             given = getattr(self, name)
             if isinstance(given, tuple) and len(given) != len(self.at):
                 yield Problem("", f"got {len(given)} values for {len(self.at)} arrivals", (name,))
+
+    @property
+    def stationary(self) -> bool:
+        return False  # a record has one history, and what it is a sample of is not known
 
     def scaled(self, factor: float) -> Self:
         return dataclasses.replace(self, at=tuple(each / factor for each in self.at))

@@ -1,0 +1,133 @@
+"""The measured window of a simulation: its recordings, summed over buckets of time and trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalesim.errors import InvalidInput, nearest
+from scalesim.ops import OUTCOMES
+from scalesim.plan import Plan
+from scalesim.recording import Recording
+from scalesim.results.warnings import Caution
+
+if TYPE_CHECKING:
+    from scalesim.topology import Topology
+    from scalesim.traffic import AnyTraffic
+
+__all__ = ["Measured", "index_of"]
+
+
+class Measured:
+    """Recordings of one model, read together; `Results` makes answers of them."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        traffic: AnyTraffic,
+        recordings: Sequence[Recording],
+        engine: str,
+        notices: Sequence[str] = (),
+        unreached: Sequence[Caution] = (),
+    ) -> None:
+        self.topology = topology
+        self.traffic = traffic
+        self.recordings = tuple(recordings)
+        self.engine = engine
+        self.notices = tuple(notices)
+        self.unreached = tuple(unreached)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was run."""
+        return self.recordings[0].plan
+
+    @property
+    def trials(self) -> int:
+        """Number of independent trials."""
+        return len(self.recordings)
+
+    @property
+    def partial(self) -> bool:
+        """Whether a trial was stopped before its end."""
+        return any(each.partial for each in self.recordings)
+
+    def window_of(self, recording: Recording) -> tuple[int, float]:
+        """Return (first measured bucket, seconds measured) of a trial."""
+        spec = recording.spec
+        return spec.warmup_buckets, max(recording.ended_at - spec.warmup, 0.0)
+
+    def buckets_of(self, recording: Recording) -> slice:
+        """Return the buckets of time of a trial that lie in the window and were simulated."""
+        first, ends = recording.spec.warmup_buckets, recording.spec.boundaries
+        begun = np.concatenate([[0.0], ends[:-1]]) < recording.ended_at
+        return slice(first, max(first, int(begun.sum())))
+
+    @cached_property
+    def measured_time(self) -> float:
+        """Seconds measured, summed over trials."""
+        return math.fsum(self.window_of(each)[1] for each in self.recordings)
+
+    def pooled(self, name: str) -> np.ndarray:
+        """Return a per-bucket array summed over the measured buckets and the trials."""
+        parts = [getattr(each, name)[self.window_of(each)[0] :] for each in self.recordings]
+        if parts[0].dtype.names is None:
+            total: np.ndarray = np.sum([part.sum(axis=0) for part in parts], axis=0)
+            return total
+        out = np.zeros(parts[0].shape[1:], parts[0].dtype)
+        for field in parts[0].dtype.names:
+            largest = field in ("longest", "deepest")
+            reduce = np.max if largest else np.sum
+            values = [reduce(part[field], axis=0) for part in parts if len(part)]
+            if values:
+                out[field] = reduce(values, axis=0)
+        return out
+
+    def histogram(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return a histogram of the window, summed over rows and trials, int64 [BUCKETS]."""
+        total: np.ndarray = np.sum([each.histogram(name, rows) for each in self.recordings], axis=0)
+        return total
+
+    @cached_property
+    def flow(self) -> np.ndarray:
+        """Requests that ended in the window, FLOW_SERIES array [endpoints, outcomes]."""
+        return self.pooled("flow")
+
+    @cached_property
+    def station(self) -> np.ndarray:
+        """What stations did in the window, STATION_SERIES array [stations]."""
+        return self.pooled("station")
+
+    def endpoint_index(self, endpoint: str) -> int:
+        """Return the row of an endpoint of the entry."""
+        return index_of(endpoint, self.plan.endpoint_names, "endpoint")
+
+    def outcome_index(self, outcome: str) -> int:
+        """Return the number of an outcome."""
+        return index_of(outcome, OUTCOMES, "outcome")
+
+    def stations_of(self, component: str, resource: str | None = None) -> list[int]:
+        """Return the rows of a component's stations, or of one resource of it."""
+        labels = self.plan.station_labels
+        index_of(component, list(dict.fromkeys(each.component for each in labels)), "component")
+        own = list(dict.fromkeys(x.resource for x in labels if x.component == component))
+        if resource is not None:
+            index_of(resource, own, f"resource of {component}")
+        return [
+            s
+            for s, label in enumerate(labels)
+            if label.component == component and resource in (None, label.resource)
+        ]
+
+
+def index_of(name: str, known: Sequence[str], what: str) -> int:
+    """Return the place of `name`; raise `InvalidInput` that names `what` it should have been."""
+    if name not in known:
+        raise InvalidInput(
+            f'there is no {what} "{name}". {nearest(name, known)}Known: {", ".join(known)}'
+        )
+    return list(known).index(name)

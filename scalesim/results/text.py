@@ -1,0 +1,120 @@
+"""Results in words: the summary, HTML for a notebook, plain data for JSON."""
+
+from __future__ import annotations
+
+import html as _html
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scalesim.results.intervals import Estimate
+from scalesim.results.metrics import interval_columns
+from scalesim.results.tables import QUANTILES, component_rows, requests, resources
+
+if TYPE_CHECKING:
+    from scalesim.results.results import Results
+
+__all__ = ["as_dict", "html", "plain", "summary"]
+
+
+def summary(results: Results) -> str:
+    """Return the main figures in a few lines."""
+    spec = results.recordings[0].spec
+    lines = [*results.notices]
+    if results.partial:
+        asked = (spec.duration - spec.warmup) * results.trials
+        lines.append(
+            f"PARTIAL: interrupted; the figures are of {results.measured_time:,.4g} s measured, of "
+            f"{asked:,.4g} s asked for"
+        )
+    lines += [
+        f"measured {spec.duration - spec.warmup:g} s after {spec.warmup:g} s of warm-up, "
+        f"{results.trials} trial{'s' if results.trials > 1 else ''}, {results.engine} engine",
+        f"arrived {results.arrival_rate:,.4g}/s, completed {results.throughput:,.4g}/s, "
+        f"error ratio {results.error_ratio:.3%}",
+    ]
+    shown = {name: results.estimate(f"latency_{name}_s") for name in ("mean", *QUANTILES)}
+    figures = ", ".join(f"{name} {_with_interval(found)}" for name, found in shown.items())
+    lines += [
+        f"latency of completed requests: {figures}",
+        *_how(shown["mean"]),
+        f"bottleneck: {results.bottleneck}",
+        *(f"WARNING: {each}" for each in results.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def _ms(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value * 1e3:,.4g} ms"
+
+
+def _with_interval(found: Estimate) -> str:
+    """Return a time and how far the interval goes, the longer way."""
+    if math.isnan(found.value) or math.isnan(found.half_width):
+        return _ms(found.value)
+    half = "?" if math.isinf(found.half_width) else f"{found.half_width * 1e3:,.2g}"
+    return f"{found.value * 1e3:,.4g} ± {half} ms"
+
+
+def _how(found: Estimate) -> list[str]:
+    """Return what the intervals are made of."""
+    if found.method in ("trials", "batches"):
+        return [f"±: {found.confidence:.0%} intervals, from {found.samples} {found.method}"]
+    return []
+
+
+def html(results: Results) -> str:
+    """Return the summary and the main tables as HTML for a notebook."""
+    text = _html.escape(summary(results))
+    parts = [f"<pre>{text}</pre>"]
+    for frame in (requests(results, False), resources(results, False, False)):
+        parts.append(frame.to_html(index=False, float_format=lambda x: f"{x:.4g}", border=0))
+    return "".join(parts)
+
+
+def as_dict(results: Results) -> dict[str, Any]:
+    """Return the main figures as plain data; nan becomes None."""
+    bottleneck = results.bottleneck
+    names = ["arrival_rate_rps", "throughput_rps", "error_ratio", "latency_mean_s"]
+    names += [f"latency_{q}_s" for q in QUANTILES]
+    shown = {name: results.estimate(name) for name in names}
+    figures: dict[str, float] = {}
+    for name, found in shown.items():
+        figures |= {name: found.value, **interval_columns(results, name, name)}
+    data = {
+        "engine": results.engine,
+        "trials": results.trials,
+        "partial": results.partial,
+        "notices": list(results.notices),
+        "measured_s": results.measured_time,
+        "requests": results.counts,
+        "warnings": [each.to_dict() for each in results.warnings],
+        "warmup_s": results.recordings[0].spec.warmup,
+        "confidence_ratio": results.confidence,
+        "interval_method": shown["throughput_rps"].method,
+        **figures,
+        "bottleneck": {
+            "component": bottleneck.component,
+            "resource": bottleneck.resource,
+            "utilization_ratio": bottleneck.utilization,
+            "queue_depth_mean": bottleneck.queue_depth,
+            "wait_mean_s": bottleneck.wait_mean,
+            "wait_share_ratio": bottleneck.wait_share,
+        },
+        "endpoints": requests(results, True).to_dict("records"),
+        "resources": resources(results, False, True).to_dict("records"),
+        "components": component_rows(results),
+    }
+    return {key: plain(value) for key, value in data.items()}
+
+
+def plain(value: Any) -> Any:
+    """Return data that JSON can hold: nan and inf become None."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
