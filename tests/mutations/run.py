@@ -85,7 +85,7 @@ MUTANTS = (
             Edit(
                 "scalesim/policies/eviction.py",
                 "    touched = staticmethod(rules.move_to_head)\n",
-                "    touched = staticmethod(rules.keep_place)\n",
+                "    touched = staticmethod(rules.change_nothing)\n",
             ),
         ),
         (f"{TRACES}/test_cache_traces.py",),
@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "bracket side",
         "a rate that meets the objective is taken as the failing side",
-        (Edit("scalesim/studies/breaking.py", "if middle.misses:", "if not middle.misses:"),),
+        (Edit("scalesim/studies/bracketing.py", "if self.ask(rate):", "if not self.ask(rate):"),),
         ("tests/studies/test_forecast.py",),
     ),
 )
