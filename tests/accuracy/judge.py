@@ -10,7 +10,8 @@ relative error that would have been called wrong with probability 99 %, which is
     (t quantile of the interval + t quantile at 99 %) * standard error + resolution,
 
 where the resolution is that of the histograms that quantiles are read from. A figure whose
-interval is wider than both 2 % and the case's own tolerance counts as failed: run longer.
+interval is wider than both 2 % and the case's own tolerance, and which is not within that tolerance
+itself, counts as failed: run longer.
 """
 
 from __future__ import annotations
@@ -220,7 +221,7 @@ def _verdict(
     ok = math.isfinite(mean) and abs(mean - target) <= half + slack
     why = "" if ok else f"off by {abs(mean / target - 1):.2%}" if target else "not zero"
     allowed = max(AIM * abs(target), tolerance)
-    if ok and half > allowed:
+    if ok and half > allowed and not abs(mean - target) <= tolerance:
         ok, why = False, TOO_WIDE
     aim = max(AIM * abs(target), expected.absolute, tolerance if resolution else 0.0)
     return Verdict(target, mean, half, relative, ok, why, detects / aim if aim else 0.0)
