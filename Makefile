@@ -36,6 +36,7 @@ format: $(VENV)/.installed-test  ## rewrite the sources as `make lint` wants the
 
 accuracy: $(VENV)/.installed-test  ## every case with a known right answer, precisely; writes the page
 	$(BIN)/python tests/accuracy/run.py --page docs/reference/accuracy.md
+	$(BIN)/python tests/accuracy/realstack/report.py
 
 benchmark: $(VENV)/.installed-test  ## the compiled engine beside C, SimPy and others, in one table
 	$(BIN)/python tests/benchmarks/run.py

@@ -233,7 +233,7 @@ def _announce_compilation() -> None:
     from scalesim.engines.compiled import kernel
 
     if not _ENGINE_READY.is_set() and not kernel.kernel_is_cached():
-        _say("compiling the engine once, about 20 s")
+        _say("compiling the engine once, about a minute")
 
 
 def _say(text: str) -> None:

@@ -29,11 +29,11 @@ configuration, and a calibration at low load that tells what each step takes bey
 and how much time passes outside the application. No number is fitted to the outcome. Two levels:
 
 - **laws**: arrivals and demands drawn from their laws; the mean of {RUNS} runs as long as the
-  measured ones. *Luck* is the standard  error of the measured mean: the few repetitions measured
-  drew arrivals and demands of their own, and this is how much their mean moves  by that alone, as
+  measured ones. *Luck* is the standard error of the measured mean: the few repetitions measured
+  drew arrivals and demands of their own, and this is how much their mean moves by that alone, as
   the simulated runs show.
 - **replay**: the very arrivals and demands of each repetition, in their order. What is left is
-  the machine's own noise and what the  model leaves out.
+  the machine's own noise and what the model leaves out.
 
 Latencies are of answered requests, in milliseconds, quantiles exact. *Spread* is (max − min) /
 mean of the measured repetitions. Scenarios marked **shown** are noisy or bound by the processor;
