@@ -183,6 +183,11 @@ class Recording:
         np.add.at(out, (own["bucket"], own["place"]), own["count"])
         return out
 
+    @property
+    def measured_time(self) -> float:
+        """Seconds after the warm-up."""
+        return max(self.ended_at - self.spec.warmup, 0.0)
+
     def check(self) -> None:
         """Raise `InternalError` unless requests are conserved to the unit.
 

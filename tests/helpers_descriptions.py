@@ -37,6 +37,7 @@ from scalesim.traffic.growth import growth_kind
 NAMES = ("on", "no", "y", "null", "true", "True", "nan", "inf", "e5", "_1", "type", "steps", "to",
          "constant", "a-b", "browse", "name")  # fmt: skip
 REFERENCES = ("db.read", "db.write", "cache.get", "emails")
+COMPONENTS = {"a message queue": ("emails",), "a cache": ("cache",)}
 
 
 def values(kind: Kind) -> st.SearchStrategy[Any]:
@@ -63,8 +64,7 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
             return st.from_regex(kind.pattern, fullmatch=True) | st.sampled_from(
                 ["1e5", "12", "on"]
             )
-        queue = kind.what == "a message queue"
-        names = ("emails",) if queue else REFERENCES if kind.dotted else NAMES
+        names = COMPONENTS.get(kind.what) or (REFERENCES if kind.dotted else NAMES)
         return st.sampled_from(kind.choices or names)
     if isinstance(kind, ListOf):
         return st.lists(values(kind.item), min_size=1, max_size=3).map(tuple)

@@ -56,11 +56,6 @@ class Measured:
         """Whether a trial was stopped before its end."""
         return any(each.partial for each in self.recordings)
 
-    def window_of(self, recording: Recording) -> tuple[int, float]:
-        """Return (first measured bucket, seconds measured) of a trial."""
-        spec = recording.spec
-        return spec.warmup_buckets, max(recording.ended_at - spec.warmup, 0.0)
-
     def buckets_of(self, recording: Recording) -> slice:
         """Return the buckets of time of a trial that lie in the window and were simulated."""
         first, ends = recording.spec.warmup_buckets, recording.spec.boundaries
@@ -70,11 +65,11 @@ class Measured:
     @cached_property
     def measured_time(self) -> float:
         """Seconds measured, summed over trials."""
-        return math.fsum(self.window_of(each)[1] for each in self.recordings)
+        return math.fsum(each.measured_time for each in self.recordings)
 
     def pooled(self, name: str) -> np.ndarray:
         """Return a per-bucket array summed over the measured buckets and the trials."""
-        parts = [getattr(each, name)[self.window_of(each)[0] :] for each in self.recordings]
+        parts = [getattr(each, name)[each.spec.warmup_buckets :] for each in self.recordings]
         if parts[0].dtype.names is None:
             total: np.ndarray = np.sum([part.sum(axis=0) for part in parts], axis=0)
             return total

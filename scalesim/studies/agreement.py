@@ -232,7 +232,7 @@ def _in_batches(results: Results, series: Callable[..., np.ndarray]) -> np.ndarr
     """Return sums over batches of a series by bucket: trials if there are many, else stretches."""
     parts = []
     for recording in results.recordings:
-        measured = series(recording)[results.window_of(recording)[0] :].astype(float)
+        measured = series(recording)[recording.spec.warmup_buckets :].astype(float)
         if len(results.recordings) >= _BATCHES:
             parts.append([measured.sum()])
         else:

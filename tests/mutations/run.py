@@ -124,9 +124,9 @@ MUTANTS = (
         "the last bucket of the warm-up is measured",
         (
             Edit(
-                "scalesim/results/results.py",
-                "return spec.warmup_buckets, max(",
-                "return max(spec.warmup_buckets - 1, 0), max(",
+                "scalesim/results/measured.py",
+                "[each.spec.warmup_buckets :]",
+                "[max(each.spec.warmup_buckets - 1, 0) :]",
             ),
         ),
         (f"{TRACES}/test_time_traces.py",),

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from accuracy.realstack.reproduce import Arrivals, arrivals, demands
 from accuracy.realstack.stack import Scenario, law_of, topology
 
@@ -158,18 +157,10 @@ def figures(
     for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
         found[name] = float(latency.quantile(q))
     if "consumers" in scenario.config:
-        found["job wait"] = _mean_wait(results.resources_table(), "jobs", "consumers")
+        found["job wait"] = results.estimate("wait_mean_s@jobs.consumers").value
     if scenario.filling:
-        of = results.components_table().set_index(["component", "metric"])["value"]
-        found["hit ratio"] = float(of["redis", "hit_ratio"])
+        found["hit ratio"] = results.estimate("hit_ratio@redis").value
     return found
-
-
-def _mean_wait(resources: pd.DataFrame, component: str, resource: str) -> float:
-    """Return the mean wait [s] at a resource."""
-    rows = resources.reset_index()
-    row = rows[(rows["component"] == component) & (rows["resource"] == resource)]
-    return float(row["wait_mean_s"].iloc[0])
 
 
 # Traffic -------------------------------------------------------------------------------------
@@ -184,10 +175,13 @@ def traffic(scenario: Scenario, run: int) -> AnyTraffic:
         return ss.ClosedTraffic(load["users"], think_time=think, mix=mix)
     if "consumers" in scenario.config or scenario.filling:  # more than its own law's arrivals
         return _replay(scenario, _run_of(scenario, run))
-    seconds = [1.0 * phase["requests_per_s"] for phase in load["phases"]]
     lengths = [phase["to_s"] - phase["from_s"] for phase in load["phases"]]
     step = math.gcd(*map(int, lengths))
-    rates = [rate for rate, each in zip(seconds, lengths, strict=True) for _ in range(each // step)]
+    rates = [
+        float(phase["requests_per_s"])
+        for phase, length in zip(load["phases"], lengths, strict=True)
+        for _ in range(length // step)
+    ]
     profile = ss.RateProfile(rates, bucket=step, repeat=False)
     return ss.Traffic(profile, mix=mix, **_client(load))
 
