@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from scalesim.kernels.draws import bits, root_key, u01
-from scalesim.kernels.sampling import guided_index, standard_exponential
+from scalesim.kernels.sampling import cumulated_index, guided_index, standard_exponential
 
-__all__ = ["batch_gap", "burst_gap", "draw_endpoint", "draw_mix", "draw_popularity", "next_gap"]
+__all__ = ["batch_gap", "burst_gap", "draw_endpoint", "draw_popularity", "next_gap"]
 
 
 def next_gap(source, segment, now, work, number):
@@ -74,10 +74,7 @@ def burst_gap(source, phase, values, edge, height, seed, site, now, work):
     row = source[0]
     at = now
     if row.phase < 0:
-        u = u01(root_key(seed, 0), site, 3)
-        i = 0
-        while i < len(phase) - 1 and u >= phase[i].share:
-            i += 1
+        i = cumulated_index(values, row.shares, len(phase), u01(root_key(seed, 0), site, 3))
         row.phase = i
         stay = standard_exponential(edge, height, bits(root_key(seed, 0), site, 1))
         row.until = stay * phase[i].stay
@@ -94,17 +91,9 @@ def burst_gap(source, phase, values, edge, height, seed, site, now, work):
         at = row.until
         row.moves += 1
         key = root_key(seed, row.moves)
-        row.phase = draw_mix(values, phase[i].first, len(phase), u01(key, site, 2))
+        row.phase = cumulated_index(values, phase[i].first, len(phase), u01(key, site, 2))
         stay = standard_exponential(edge, height, bits(key, site, 1))
         row.until = at + stay * phase[row.phase].stay
-
-
-def draw_mix(values, first, count, u):
-    """Return which of `count` cumulated shares, from values[first], the number `u` falls on."""
-    i = 0
-    while i < count - 1 and u >= values[first + i]:
-        i += 1
-    return i
 
 
 def draw_endpoint(endpoint, u):

@@ -30,6 +30,7 @@ __all__ = [
     "UNIFORM",
     "WEIBULL",
     "backoff_delay",
+    "cumulated_index",
     "guided_index",
     "normal_quantile",
     "nth_of_permutation",
@@ -138,6 +139,14 @@ def normal_quantile(p):
 # fmt: on
 
 
+def cumulated_index(cumulated, first, count, u):
+    """Return the smallest index i with u < cumulated[first + i], the last if there is none."""
+    i = 0
+    while i < count - 1 and u >= cumulated[first + i]:
+        i += 1
+    return i
+
+
 def guided_index(cumulated, guide, first, count, u):
     """Return the smallest index i with u < cumulated[first + i], in constant expected time.
 
@@ -209,10 +218,7 @@ def sample_composite(sampler, which, values, edge, height, key, site, number):
         if row.kind == SHIFTED:
             shift += row.a
         else:
-            u = u01(key, site, 0)
-            i = 0
-            while i < row.count - 1 and u >= values[row.first + i]:
-                i += 1
+            i = cumulated_index(values, row.first, row.count, u01(key, site, 0))
             inner = int(values[row.first + row.count + i])
             key = child_key(key, site, i)  # so that the part's draw is not the choice's over again
         row = sampler[inner]
@@ -239,9 +245,7 @@ def sample_other(row, values, edge, height, key, site):
             total -= math.log(1.0 - u01(key, site, k))
         return row.a * total
     if kind == HYPEREXPONENTIAL:
-        i = 0
-        while i < row.count - 1 and u >= values[row.first + i]:
-            i += 1
+        i = cumulated_index(values, row.first, row.count, u)
         mean = row.c * values[row.first + row.count + i]
         return mean * standard_exponential(edge, height, bits(key, site, 1))
     if kind == PARETO:

@@ -47,6 +47,8 @@ def lower_sources(emit: PlanEmitter, names: Sequence[str], traffic: AnyTraffic) 
         segment = _open(emit, traffic, source)
         if isinstance(traffic.arrivals, Bursts):
             phase = _phases(emit, traffic.arrivals, traffic.mean_rate)
+            source["shares"] = len(emit.values)
+            emit.values += accumulate(traffic.arrivals.shares())
     elif isinstance(traffic, (ClosedTraffic, UserGroups)):
         source = _users(emit, names, traffic)
     else:
@@ -85,10 +87,10 @@ def _open(emit: PlanEmitter, traffic: Traffic, source: np.ndarray) -> np.ndarray
 def _phases(emit: PlanEmitter, bursts: Bursts, rate: float) -> np.ndarray:
     """Return the states of bursts whose mean rate is `rate`."""
     phase = np.zeros(len(bursts.rates), tables.PHASE)
-    phase["share"] = np.cumsum(bursts.shares())
+    mean = bursts.mean_rate
     for i, (relative, row) in enumerate(zip(bursts.rates, bursts.switch_rates, strict=True)):
         total = sum(row)
-        phase[i]["gap"] = bursts.mean_rate / (relative * rate) if relative else np.inf
+        phase[i]["gap"] = mean / (relative * rate) if relative else np.inf
         phase[i]["stay"] = 1.0 / total if total else np.inf
         phase[i]["first"] = len(emit.values)
         emit.values += [each / total for each in accumulate(row)] if total else [1.0]

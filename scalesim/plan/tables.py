@@ -178,6 +178,7 @@ SOURCE = np.dtype(
         ("size", "f8"),
         ("left", "i8"),
         ("mix", "i8"),
+        ("shares", "i8"),
         ("phase", "i8"),
         ("until", "f8"),
         ("moves", "i8"),
@@ -186,13 +187,13 @@ SOURCE = np.dtype(
 """One row; closed traffic: one for each group of users.
 
 ``gap``: sampler of the gaps, in mean gaps; ``size``: mean size of a batch, negative if geometric;
-``left``: requests of the present batch still to come; ``mix``: place of a group's cumulated mix
-among the values, or -1; ``phase``, ``until``, ``moves``: the present state of bursts, its end, and
-how often it changed.
+``left``: requests of the present batch still to come; ``mix``: place among the values of a group's
+cumulated mix, or -1; ``shares``: that of the cumulated shares of time of the states of bursts;
+``phase``, ``until``, ``moves``: the present state of bursts, its end, and how often it changed.
 """
-PHASE = np.dtype([("gap", "f8"), ("stay", "f8"), ("share", "f8"), ("first", "i8")])
-"""A state of bursts: mean gap (inf: none arrive), mean stay, cumulated share of time, and where
-the cumulated probabilities of the next state are among the values."""
+PHASE = np.dtype([("gap", "f8"), ("stay", "f8"), ("first", "i8")])
+"""A state of bursts: mean gap (inf: none arrive), mean stay, and where the cumulated probabilities
+of the next state are among the values."""
 LIMITER = np.dtype(
     [
         ("station", "i8"),

@@ -134,18 +134,9 @@ class Bursts(Arrivals):
 
 
 def _irreducible(switch: tuple[tuple[float, ...], ...]) -> bool:
-    """Whether every state is reached from every other: from the first, and the first from it."""
-    return all(
-        len(_reached(way)) == len(switch) for way in (switch, tuple(zip(*switch, strict=True)))
-    )
+    """Whether every state is reached from every other."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
 
-
-def _reached(switch: tuple[tuple[float, ...], ...]) -> set[int]:
-    reached, new = {0}, [0]
-    while new:
-        row = switch[new.pop()]
-        for j, rate in enumerate(row):
-            if rate and j not in reached:
-                reached.add(j)
-                new.append(j)
-    return reached
+    jumps = csr_array([[float(bool(rate)) for rate in row] for row in switch])
+    return bool(connected_components(jumps, connection="strong", return_labels=False) == 1)

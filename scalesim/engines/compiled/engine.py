@@ -53,7 +53,7 @@ class CompiledEngine:
         out = empty_arrays(plan, spec)
         cells: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in HISTOGRAMS}
         bucket, reached, stopped = 0, 0.0, False
-        users = int(plan.source["users"].sum())
+        users = int(state.clock["users"][0])
         while bucket < len(spec.boundaries) and not stopped:
             why = advance(state, SLICE_EVENTS)
             if state.clock["most_at_once"][0] > base.requests_at_once(users):

@@ -6,6 +6,7 @@ from scalesim import ops
 from scalesim.engines.compiled.heap import ix, push
 from scalesim.engines.compiled.skew_heap import remove
 from scalesim.engines.compiled.stations import IF_WAITING, acquire, advance_areas
+from scalesim.engines.compiled.strands import ABSENT, unlink_next
 
 __all__ = ["acquire_within", "leave_line"]
 
@@ -31,16 +32,10 @@ def leave_line(st, s, i, now):
         me.lined = 0
         here.head = remove(strand, here.head, i)
     else:
-        before = -1
-        at = here.head
-        while at >= 0 and at != i:
-            before = at
-            at = strand[ix(at)].next
-        if at < 0:
+        before = unlink_next(strand, here.head, i)
+        if before == ABSENT:
             return False
-        if before >= 0:
-            strand[ix(before)].next = me.next
-        else:
+        if before < 0:
             here.head = me.next
         if me.next < 0:
             here.tail = before

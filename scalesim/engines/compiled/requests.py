@@ -11,12 +11,11 @@ from scalesim.kernels.arrivals import (
     batch_gap,
     burst_gap,
     draw_endpoint,
-    draw_mix,
     draw_popularity,
     next_gap,
 )
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
-from scalesim.kernels.sampling import standard_exponential
+from scalesim.kernels.sampling import cumulated_index, standard_exponential
 from scalesim.ops import ARRIVAL, COMPLETED, OUTCOMES
 from scalesim.plan.tables import BATCHES, BURSTS, CLOSED, OPEN, RENEWAL
 
@@ -146,7 +145,7 @@ def choose(st, me, key, number):
         e = 0
         mix = st.source[ix(me.group)].mix
         if mix >= 0:
-            e = draw_mix(st.values, mix, len(st.endpoint), u01(key, clock.endpoint_site, 0))
+            e = cumulated_index(st.values, mix, len(st.endpoint), u01(key, clock.endpoint_site, 0))
         elif len(st.endpoint) > 1:
             e = draw_endpoint(st.endpoint, u01(key, clock.endpoint_site, 0))
     if item < 0:

@@ -223,7 +223,8 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["seed"] = spec.seed
     several = len(plan.endpoint) > 1 or plan.popularity["kind"].any()
     clock["plain"] = not several and plan.source["kind"][0] != REPLAY
-    clock["users"] = plan.source["users"].sum()
+    users = int(plan.source["users"].sum())
+    clock["users"] = users
     for name, site in sites.items():
         clock[name] = site
     station = np.zeros(len(plan.station), STATION_STATE)
@@ -235,7 +236,6 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     entry = np.zeros(plan.entry_count, ENTRY)
     entry["newer"] = entry["older"] = -1
     edge, height = ziggurat_tables()
-    users = int(plan.source["users"].sum())
     state = State(
         clock=clock,
         code=plan.code.copy(),

@@ -7,6 +7,7 @@ from scalesim.kernels.sampling import sample
 from scalesim.ops import COMPLETED
 
 __all__ = [
+    "ABSENT",
     "BLOCKED",
     "FREE",
     "WITHDRAWN",
@@ -21,6 +22,7 @@ __all__ = [
     "origin",
     "put_back",
     "take_ready",
+    "unlink_next",
 ]
 
 
@@ -30,6 +32,8 @@ FREE = -2
 """Program counter of a strand in the free list."""
 WITHDRAWN = -3
 """Program counter of a strand that is over but for an event that is still to come."""
+ABSENT = -2
+"""Instead of a strand: it is not in the list."""
 
 
 def draw(st, which, key, site, number):
@@ -67,21 +71,32 @@ def take_ready(st):
 def leave_ready(st, i):
     """Take strand i out of the ready list; False if it is not there."""
     clock = st.clock[0]
-    before = -1
-    at = clock.ready_head
-    while at >= 0 and at != i:
-        before = at
-        at = st.strand[ix(at)].next
-    if at < 0:
+    before = unlink_next(st.strand, clock.ready_head, i)
+    if before == ABSENT:
         return False
     after = st.strand[ix(i)].next
-    if before >= 0:
-        st.strand[ix(before)].next = after
-    else:
+    if before < 0:
         clock.ready_head = after
     if after < 0:
         clock.ready_tail = before
     return True
+
+
+def unlink_next(strand, head, i):
+    """Take strand i out of the list from `head` on, linked by ``next``; return who was before it.
+
+    That is -1 if it was the head, which the caller moves on, and `ABSENT` if it was not there.
+    """
+    before = -1
+    at = head
+    while at >= 0 and at != i:
+        before = at
+        at = strand[ix(at)].next
+    if at < 0:
+        return ABSENT
+    if before >= 0:
+        strand[ix(before)].next = strand[ix(i)].next
+    return before
 
 
 def put_back(st, i):

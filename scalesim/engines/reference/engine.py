@@ -36,12 +36,11 @@ from scalesim.kernels.arrivals import (
     batch_gap,
     burst_gap,
     draw_endpoint,
-    draw_mix,
     draw_popularity,
     next_gap,
 )
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
-from scalesim.kernels.sampling import sample, standard_exponential, ziggurat_tables
+from scalesim.kernels.sampling import cumulated_index, sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
 from scalesim.plan.tables import (
     BATCH_SLOTS,
@@ -117,6 +116,7 @@ class Trial:
         self.cells: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {x: [] for x in HISTOGRAMS}
         self.bucket = 0
         self.requests_begun = self.in_flight = self.strands = self.events = 0
+        self.users = sum(each.users for each in self.source)
         self.instant, self.at_once = 0.0, 0
 
     def make_station(self, row: Any) -> Station:
@@ -261,23 +261,22 @@ class Trial:
     def user(self, user: int, group: Any) -> Waits:
         """Let a closed user think, send a request, wait for its end, again and again."""
         turn = 0
-        users = sum(each.users for each in self.source)
         self.strands += 1
         while True:
             key = child_key(root_key(self.seed, user), USER_TAG, turn)
-            think = self.draw(group.think, key, THINK_SITE, user + turn * users)
+            think = self.draw(group.think, key, THINK_SITE, user + turn * self.users)
             yield after(self.env, think, ops.ARRIVAL)
-            self.refuse_endless_loop(users)
+            self.refuse_endless_loop()
             yield from self.execute(self.begin_request(key, group.mix))
             self.strands += 1  # the user is back, thinking
             turn += 1
 
-    def refuse_endless_loop(self, users: int) -> None:
+    def refuse_endless_loop(self) -> None:
         """Raise if users who do not pause begin request after request at one instant."""
         now = self.env.now
         self.instant, self.at_once = now, self.at_once + 1 if now == self.instant else 1
-        if self.at_once > requests_at_once(users):
-            raise endless_loop(users, now)
+        if self.at_once > requests_at_once(self.users):
+            raise endless_loop(self.users, now)
 
     def begin_request(self, key: int, mix: int = -1) -> Strand:
         """Return the strand of a new request: what it asks for, which key, from which client."""
@@ -291,7 +290,7 @@ class Trial:
             e = 0
             u = u01(key, ENDPOINT_SITE, 0)
             if mix >= 0:
-                e = draw_mix(self.values, mix, len(self.endpoint), u)
+                e = cumulated_index(self.values, mix, len(self.endpoint), u)
             elif len(self.endpoint) > 1:
                 e = draw_endpoint(self.endpoint, u)
         tables = (self.popularity, plan.cumulated, plan.guide)
