@@ -33,13 +33,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "ACQUIRE", "ACQUIRE_WITHIN", "ADMIT", "ADMITTED", "ARRIVAL", "ATTEMPT", "BRANCH", "BREAK",
-    "CALL", "CHANCE", "COMPLETED", "CONTEND", "COUNT", "DELAY", "DEPARTURE", "DISMISS", "DROP",
-    "ENTER", "FAIL", "FAILED", "FETCH", "FETCHED", "FILL", "FORK", "GATHER", "HIT", "JOIN", "JUMP",
-    "LEAVE", "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES", "OVERDUE", "Operation", "PICK", "POLL",
-    "PREEMPT", "RECORD", "REJECTED", "RELEASE", "REPAIR", "RESERVE", "RETRY", "RETURN", "ROUNDING",
-    "ROUTE", "SEND", "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN", "TAIL", "TIMED_OUT", "TIMER",
-    "TRANSFER", "UNRESERVE", "WAIT", "WEAR", "WORK",
+    "ACQUIRE", "ACQUIRE_WITHIN", "ADMIT", "ADMITTED", "APPLY", "ARRIVAL", "ATTEMPT", "BRANCH",
+    "BREAK", "CALL", "CHANCE", "CHECK", "COMMIT", "COMPLETED", "CONTEND", "COUNT", "DELAY",
+    "DEPARTURE", "DISMISS", "DROP", "ENTER", "FAIL", "FAILED", "FETCH", "FETCHED", "FILL", "FORK",
+    "GATHER", "HIT", "JOIN", "JUMP", "LEAVE", "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES", "OVERDUE",
+    "Operation", "PICK", "POLL", "PREEMPT", "RECORD", "REJECTED", "RELEASE", "REPAIR", "RESERVE",
+    "RETRY", "RETURN", "ROUNDING", "ROUTE", "SEND", "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN",
+    "TAIL", "TIMED_OUT", "TIMER", "TRANSFER", "UNRESERVE", "WAIT", "WEAR", "WORK",
 ]  # fmt: skip
 
 DEPARTURE, ARRIVAL, TIMER = 1, 2, 3
@@ -145,9 +145,7 @@ OPERATIONS = (
         draws="as the policy says",
     ),
     Operation(
-        "SETTLE",
-        "-",
-        "RETURN from a program that routed: the target's requests in flight - 1.",
+        "SETTLE", "-", "RETURN from a program that routed: the target's requests in flight - 1."
     ),
     Operation(
         "PICK",
@@ -327,6 +325,18 @@ OPERATIONS = (
         events="departure",
     ),
     Operation(
+        "COMMIT", "a: versions", "Make a version of the key; this strand and its spawn carry it."
+    ),
+    Operation(
+        "APPLY", "a: versions", "Bring the key here to the version of the strand, if it is older."
+    ),
+    Operation(
+        "CHECK",
+        "a: versions, b: instances of a primary and its replicas",
+        "A read is stale if the key is older here than at the primary, the first of b instances.",
+        records="read; stale read",
+    ),
+    Operation(
         "SHED",
         "a: station, b: threshold",
         "Fail with `rejected` if b or more are at station a + instance, waiting or served.",
@@ -376,16 +386,14 @@ OPERATIONS = (
         draws="one time, new for each nap of the strand",
     ),
     Operation(
-        "HIT",
-        "a: program counter",
-        "Go on at a if this strand's last LOOKUP or CHANCE was a hit.",
+        "HIT", "a: program counter", "Go on at a if this strand's last LOOKUP or CHANCE was a hit."
     ),
 )
 
 (
-    ACQUIRE, RELEASE, SERVE, SHARE, DELAY, TRANSFER, RESERVE, UNRESERVE, CALL, TAIL, RETURN,
-    ROUTE, SETTLE, PICK, LOOKUP, FILL, DROP, CHANCE, ATTEMPT, RETRY, FORK, JOIN, SPAWN, RECORD,
-    COUNT, JUMP, SEND, CONTEND, BRANCH, FAIL, WAIT, WORK, ENTER, LEAVE, ACQUIRE_WITHIN, PREEMPT,
-    FETCH, FETCHED, WEAR, BREAK, REPAIR, SHED, ADMIT, ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP,
-    HIT,
+    ACQUIRE, RELEASE, SERVE, SHARE, DELAY, TRANSFER, RESERVE, UNRESERVE, CALL, TAIL, RETURN, ROUTE,
+    SETTLE, PICK, LOOKUP, FILL, DROP, CHANCE, ATTEMPT, RETRY, FORK, JOIN, SPAWN, RECORD, COUNT,
+    JUMP, SEND, CONTEND, BRANCH, FAIL, WAIT, WORK, ENTER, LEAVE, ACQUIRE_WITHIN, PREEMPT, FETCH,
+    FETCHED, WEAR, BREAK, REPAIR, COMMIT, APPLY, CHECK, SHED, ADMIT, ADMITTED, GATHER, OVERDUE,
+    DISMISS, POLL, NAP, HIT,
 ) = range(len(OPERATIONS))  # fmt: skip

@@ -118,8 +118,8 @@ class Recording:
     tally_cells : HISTOGRAM array [cells]
         Row: tally.
     cache : CACHE_SERIES array [B, C]
-    by_key : int64 array [B, C, keys, 2]
-        Lookups of the first keys, and how many of them were hits.
+    by_key : int64 array [B, C + databases that count stale reads, keys, 2]
+        Lookups (or reads) of the first keys, and how many of them were hits (or stale).
     routed : int64 array [B, T]
     counter : int64 array [B, K]
     tally : TALLY_SERIES array [B, L]
@@ -247,7 +247,7 @@ def empty_arrays(plan: Plan, spec: RunSpec) -> dict[str, np.ndarray]:
         "flow": np.zeros((b, e, o), FLOW_SERIES),
         "arrived": np.zeros((b, e), np.int64),
         "cache": np.zeros((b, len(plan.cache)), CACHE_SERIES),
-        "by_key": np.zeros((b, len(plan.cache), spec.key_limit, 2), np.int64),
+        "by_key": np.zeros((b, len(plan.cache) + len(plan.versions), spec.key_limit, 2), np.int64),
         "routed": np.zeros((b, t), np.int64),
         "counter": np.zeros((b, len(plan.counter_names)), np.int64),
         "tally": np.zeros((b, len(plan.tally_names)), TALLY_SERIES),

@@ -121,7 +121,8 @@ def simulate(
     record_requests : int [>= 0]
         Keep times and outcome of each trial's first so many requests.
     record_keys : int [>= 0]
-        Count what caches do by key, for the so many most popular keys; see `Results.keys_table`.
+        Count hits and stale reads by key, for the so many most popular keys; see
+        `Results.keys_table`.
     progress : bool, optional
         Show a progress bar; by default for long runs in a terminal or notebook. Ctrl-C stops the
         run, and what was computed is returned, marked partial.

@@ -128,7 +128,9 @@ def _cache(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _database(fields: dict[str, Any]) -> dict[str, Any]:
     fields = {"disk_iops": 100.0, **_cores(one_price(fields))}
-    return fields if fields.get("read_replicas") else without(fields, "apply")
+    if fields.get("read_replicas"):
+        return fields
+    return without(fields, "apply", "apply_delay", "apply_workers", "count_stale_reads")
 
 
 def _cores(fields: dict[str, Any]) -> dict[str, Any]:

@@ -412,6 +412,12 @@ INTEGER = "allowed is a whole number from"
         (ss.Database("db", connections=1), "queries would cost nothing"),
         (ss.Database("db", connections=1, read=1.0, shards=0), "shards: got 0"),
         (ss.Database("db", connections=1, read=1.0, apply=1.0), "apply needs read_replicas"),
+        (ss.Database("db", connections=1, read=1.0, apply_delay=1.0), "apply_delay needs read_re"),
+        (ss.Database("db", connections=1, read=1.0, apply_workers=2), "apply_workers needs read"),
+        (
+            ss.Database("db", connections=1, read=1.0, count_stale_reads=True),
+            "count_stale_reads needs read_replicas",
+        ),
         (ss.Database("db", connections=1, read=1.0, disk_iops=0.0), "disk_iops: got 0"),
         (ss.Database("db", connections=1, read=1.0, read_ios=-1.0), "read_ios: got -1"),
         (ss.Database("db", connections=1, read=1.0, shard_key="user"), "Known: key, client"),
@@ -794,6 +800,11 @@ DB_MIX = {"read": 1.0, "write": 0.0}
             ss.Cache("c", capacity=5),
             ss.Traffic(1.0, mix={"get": 1.0, "set": 1.0, "delete": 1.0}),
             'traffic.keys: is missing: cache "c" has real keys (or give the cache a hit_ratio)',
+        ),
+        (
+            ss.Database("db", connections=1, read=1.0, read_replicas=1, count_stale_reads=True),
+            ss.Traffic(1.0, mix=DB_MIX),
+            'traffic.keys: is missing: database "db" counts stale reads, which are of a key',
         ),
         (
             ss.Database("db", connections=1, read=1.0, shards=2),

@@ -84,6 +84,9 @@ class Emitter(Protocol):
     def cache(self, component: str, *, count: int = 1, **settings: object) -> int:
         """Declare `count` equal caches, one an instance; return the first's index."""
 
+    def versions(self, component: str, count: int) -> int:
+        """Declare the versions of keys that `count` nodes have; return their index."""
+
     def retry(self, waits: Sequence[float], **settings: float) -> int:
         """Declare a retry rule, perhaps with the waits one by one; return its index."""
 

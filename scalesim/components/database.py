@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scalesim import ops
@@ -10,7 +10,7 @@ from scalesim.components.base import COMPONENTS, Emitter, MachineComponent
 from scalesim.components.processors import CPU_DISCIPLINES, check_slowdown, processors
 from scalesim.distributions import Constant, Distribution, times
 from scalesim.errors import Problem
-from scalesim.fields import Integer, Name, Number, OneOf, param
+from scalesim.fields import Flag, Integer, Name, Number, OneOf, param
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
 from scalesim.policies.sharding import SHARDING, HashSharding, ShardingPolicy, sharding_code
 
@@ -26,8 +26,8 @@ class Database(MachineComponent):
 
     ``read`` and ``write`` take a connection of one node (or wait for one), compute, use the disk,
     and give the connection back. Writes go to the primary. After the commit every replica applies
-    the write: one after another in commit order, on the replica's own processors and disk, outside
-    its connections, so that replication lag emerges from the replica's load.
+    the write, in commit order unless told otherwise, on the replica's own processors and disk,
+    outside its connections, so that replication lag emerges from the replica's load.
 
     Parameters
     ----------
@@ -58,6 +58,14 @@ class Database(MachineComponent):
         How reads spread over those nodes.
     apply : Distribution or float, optional [s of one core]
         Processor demand of applying one write at a replica; that of `write` if absent.
+    apply_delay : Distribution or float [s]
+        Time from the commit until a replica has got the write and may apply it. Drawn for each
+        write and replica; of two writes of one key the newer wins, in whichever order they come.
+    apply_workers : int [>= 1]
+        Writes that a replica applies at once; 1: one after another.
+    count_stale_reads : bool
+        Count how many reads come to a node that has not applied the last committed write of their
+        key; needs traffic with ``keys``.
     shards : int [>= 1]
     shard_key : {"key", "client"}
         What decides the shard.
@@ -89,6 +97,13 @@ class Database(MachineComponent):
         OneOf(BALANCING), "how reads spread over nodes", default=RoundRobin()
     )
     apply: Distribution | None = param(times(), "demand of applying a write", default=None)
+    apply_delay: Distribution = param(
+        times(), "time until a write gets to a replica", default=Constant(0.0)
+    )
+    apply_workers: int = param(
+        Integer(1, 1_000_000), "writes applied at once, a replica", default=1
+    )
+    count_stale_reads: bool = param(Flag(), "count reads that miss a write", default=False)
     shards: int = param(Integer(1, 100_000), "number of shards", default=1)
     shard_key: str = param(Name(choices=("key", "client")), "what decides the shard", default="key")
     sharding: ShardingPolicy = param(
@@ -125,12 +140,15 @@ class Database(MachineComponent):
         yield from super().check_together()
         yield from check_slowdown(self.contention, self.coherency, self.cpu_discipline)
         zero = Constant(0.0)
-        if self.read == zero and self.write == zero and self.disk_iops is None:
+        free = self.read == zero and self.write == zero and self.disk_iops is None
+        if free and self.apply is None and self.apply_delay == zero:
             yield Problem(
                 "", "read, write and disk_iops are all absent: queries would cost nothing"
             )
-        if self.apply is not None and self.read_replicas == 0:
-            yield Problem("", "apply needs read_replicas", ("apply",))
+        defaults = {"apply": None, "apply_delay": zero, "apply_workers": 1}
+        for name, default in {**defaults, "count_stale_reads": False}.items():
+            if getattr(self, name) != default and self.read_replicas == 0:
+                yield Problem("", f"{name} needs read_replicas", (name,))
 
     def lower(self, emit: Emitter) -> None:
         nodes, group = self.nodes, self.nodes_per_shard
@@ -141,8 +159,9 @@ class Database(MachineComponent):
             slots=self.connections,
             queue_limit=self.queue_limit,
         )
-        # A replica's apply computes beside the connections, hence the one slot more.
-        slots = self.connections + (1 if self.read_replicas else 0)
+        # Applying computes beside the connections, hence the further slots.
+        slots = self.connections + (self.apply_workers if self.read_replicas else 0)
+        versions = emit.versions(self.name, nodes) if self.count_stale_reads else -1
         slowdown = (self.contention, self.coherency)
         cpu, cpu_op = processors(
             emit, self.name, nodes, slots, self.cores, self.cpu_discipline, slowdown
@@ -163,6 +182,8 @@ class Database(MachineComponent):
 
         def query(what: str, demand: Distribution, ios: float) -> None:
             emit.op(ops.ACQUIRE, a=connections, on_fail="end")
+            if versions >= 0 and what == "read":
+                emit.op(ops.CHECK, a=versions, b=group)
             work(what, demand, ios, "release")
             emit.label("release")
             emit.op(ops.RELEASE, a=connections)
@@ -179,6 +200,8 @@ class Database(MachineComponent):
         emit.program(f"{self.name}.write")
         self._pick(emit, "write", group)
         query("write", self.write, self.write_ios)
+        if versions >= 0:
+            emit.op(ops.COMMIT, a=versions)
         for replica in range(1, group):
             tag = (self.name, "apply")
             emit.op(ops.SPAWN, a=f"{self.name}.apply", b=replica, tag=tag)
@@ -186,15 +209,26 @@ class Database(MachineComponent):
         emit.op(ops.RETURN)
 
         if self.read_replicas:
-            primaries = range(0, nodes, group)
-            applier = emit.station(self.name, "apply", count=nodes, slots=1, absent=primaries)
-            emit.program(f"{self.name}.apply")
-            emit.op(ops.ACQUIRE, a=applier, on_fail="end")
-            work("apply", self.apply or self.write, self.write_ios, "end")
-            emit.op(ops.RECORD, a=emit.tally(self.name, "replication_lag"))
-            emit.op(ops.RELEASE, a=applier)
-            emit.label("end")
-            emit.op(ops.RETURN)
+            self._lower_apply(emit, versions, work)
+
+    def _lower_apply(self, emit: Emitter, versions: int, work: Callable[..., None]) -> None:
+        """Emit what a replica does about a write, from the commit at the primary on."""
+        primaries = range(0, self.nodes, self.nodes_per_shard)
+        applier = emit.station(
+            self.name, "apply", count=self.nodes, slots=self.apply_workers, absent=primaries
+        )
+        emit.program(f"{self.name}.apply")
+        if self.apply_delay != Constant(0.0):
+            site = (self.name, "apply", "delay")
+            emit.op(ops.DELAY, b=emit.sampler(self.apply_delay), site=site)
+        emit.op(ops.ACQUIRE, a=applier, on_fail="end")
+        work("apply", self.apply or self.write, self.write_ios, "end")
+        if versions >= 0:
+            emit.op(ops.APPLY, a=versions)
+        emit.op(ops.RECORD, a=emit.tally(self.name, "replication_lag"))
+        emit.op(ops.RELEASE, a=applier)
+        emit.label("end")
+        emit.op(ops.RETURN)
 
     def _pick(self, emit: Emitter, what: str, stride: int) -> None:
         if self.shards > 1:

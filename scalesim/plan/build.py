@@ -57,7 +57,9 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     endpoint["request"], endpoint["response"] = request, response
 
     popularity, cumulated, guide = _popularities(topology, traffic)
-    cache, counts = _caches(emit, traffic)
+    item_counts = (_count(traffic, "keys"), _count(traffic, "clients"))
+    cache, counts = _caches(emit, item_counts[0])
+    versions, version_count = _versions(emit, item_counts[0])
     station = emit.table("station", tables.STATION)
     limiter, meters = _limiters(emit, traffic, station)
     replay = lower_replay(names, traffic)
@@ -91,12 +93,16 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         history_count=counts["history"],
         fetch_count=counts["fetch"],
         meter_count=meters,
+        versions=versions,
+        version_count=version_count,
+        item_counts=item_counts,
         endpoint_names=names,
         station_labels=tuple(emit.labels),
         level_labels=tuple(emit.level_labels),
         balancer_names=tuple(emit.balancer_names),
         target_names=tuple(emit.target_names),
         cache_names=tuple(emit.cache_names),
+        versions_names=tuple(emit.versions_of),
         counter_names=tuple(emit.counters),
         tally_names=tuple(emit.tallies),
         program_starts=emit.starts,
@@ -202,6 +208,8 @@ def _needs(part: Component) -> Iterator[tuple[str, str]]:
         yield f"{part.partition_by}s", f"{subject} is partitioned by {part.partition_by}"
     if isinstance(part, RateLimiter) and part.per == "client":
         yield "clients", f"{subject} limits each client"
+    if isinstance(part, Database) and part.count_stale_reads:
+        yield "keys", f"{subject} counts stale reads, which are of a key"
     policy = part.policy if isinstance(part, LoadBalancer) else getattr(part, "balancing", None)
     if isinstance(policy, IpHash):
         yield "clients", f"{subject} balances by ip_hash"
@@ -268,10 +276,9 @@ def _limiters(
     return limiter, place
 
 
-def _caches(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, dict[str, int]]:
+def _caches(emit: PlanEmitter, keys: int) -> tuple[np.ndarray, dict[str, int]]:
     """Return the cache table with each cache's places in the tables of entries and of keys."""
     cache = emit.table("cache", tables.CACHE)
-    keys = _count(traffic, "keys")
     counts = dict.fromkeys(("entry", "key", "history", "fetch"), 0)
     for row in cache:
         for name in ("key", "history", "fetch"):
@@ -283,3 +290,13 @@ def _caches(emit: PlanEmitter, traffic: AnyTraffic) -> tuple[np.ndarray, dict[st
             row["first"] = counts["entry"]
             counts["entry"] += int(row["capacity"])
     return cache, counts
+
+
+def _versions(emit: PlanEmitter, keys: int) -> tuple[np.ndarray, int]:
+    """Return the table of versions with each database's place, and how many places there are."""
+    versions = emit.table("versions", tables.VERSIONS)
+    total = 0
+    for row, nodes in zip(versions, emit.versions_of.values(), strict=True):
+        row["first"], row["keys"] = total, keys
+        total += nodes * keys
+    return versions, total

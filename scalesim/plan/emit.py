@@ -61,6 +61,7 @@ class PlanEmitter:
                 "balancer",
                 "target",
                 "cache",
+                "versions",
                 "retry",
                 *_RULES,
             )
@@ -71,6 +72,7 @@ class PlanEmitter:
         self.balancer_names: list[str] = []
         self.target_names: list[str] = []
         self.cache_names: list[str] = []
+        self.versions_of: dict[str, int] = {}
         self.counters: dict[tuple[str, str], int] = {}
         self.tallies: dict[tuple[str, str], int] = {}
         self.starts: dict[str, int] = {}
@@ -161,6 +163,12 @@ class PlanEmitter:
         self.rows["cache"] += [tuple(row[name] for name in names)] * count
         self.cache_names += [component] * count
         return len(self.cache_names) - count
+
+    def versions(self, component: str, count: int) -> int:
+        reads, stale = (self.counter(component, name) for name in ("reads", "stale_reads"))
+        self.versions_of[component] = count
+        self.rows["versions"].append((0, 0, reads, stale))
+        return len(self.versions_of) - 1
 
     def retry(self, waits: Sequence[float], **settings: float) -> int:
         names = tables.RETRY_RULE.names or ()

@@ -43,6 +43,7 @@ __all__ = [
     "SLOTS",
     "SOURCE",
     "STATION",
+    "VERSIONS",
     "StationLabel",
     "TARGET",
 ]
@@ -141,6 +142,8 @@ CACHE = np.dtype(
     ]
 )
 """``first*``: places in the tables of entries and of keys; -1: the cache needs none."""
+VERSIONS = np.dtype([("first", "i8"), ("keys", "i8"), ("reads", "i8"), ("stale", "i8")])
+"""A database's versions of keys: node n has key k at place first + n x keys + k; its counters."""
 RETRY_RULE = np.dtype(
     [
         ("attempts", "i8"),
@@ -277,12 +280,16 @@ class Plan:
     history_count: int
     fetch_count: int
     meter_count: int
+    versions: np.ndarray
+    version_count: int
+    item_counts: tuple[int, int]
     endpoint_names: tuple[str, ...]
     station_labels: tuple[StationLabel, ...]
     level_labels: tuple[StationLabel, ...]
     balancer_names: tuple[str, ...]
     target_names: tuple[str, ...]
     cache_names: tuple[str, ...]
+    versions_names: tuple[str, ...]
     counter_names: tuple[tuple[str, str], ...]
     tally_names: tuple[tuple[str, str], ...]
     program_starts: dict[str, int]

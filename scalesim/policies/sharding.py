@@ -1,6 +1,7 @@
-"""Sharding: which shard holds a key. A policy's function is ``shard_of(value, shards) -> int``.
+"""Sharding: which shard holds a key.
 
-The partitions of a message queue are chosen here, too: by `consumer_of`.
+A policy's function is ``shard_of(value, shards, count) -> int``: of `count` values, from 0 on. The
+partitions of a message queue are chosen here, too: by `consumer_of`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ __all__ = [
     "HashSharding",
     "ModuloSharding",
     "PARTITION_BY",
+    "RangeSharding",
     "ShardingPolicy",
     "consumer_of",
     "sharding_code",
@@ -44,14 +46,19 @@ def sharding_code(policy: ShardingPolicy) -> int:
     return list(SHARDING.members).index(policy.type_name)
 
 
-def hashed(value, shards):
+def hashed(value, shards, count):
     """Return a well-mixed hash of the key, modulo the number of shards."""
     return hash_below(value, shards)
 
 
-def modulo(value, shards):
+def modulo(value, shards, count):
     """Return the key's number modulo the number of shards: neighbours go to different shards."""
     return value % shards
+
+
+def by_range(value, shards, count):
+    """Return which of the equal ranges of numbers the key is in."""
+    return value * shards // count
 
 
 @SHARDING.add("hash")
@@ -68,6 +75,17 @@ class ModuloSharding(ShardingPolicy):
     """By the key's number modulo the number of shards."""
 
     shard_of = staticmethod(modulo)
+
+
+@SHARDING.add("range")
+@dataclass(frozen=True)
+class RangeSharding(ShardingPolicy):
+    """By equal contiguous ranges of the key's number: neighbours are on one shard.
+
+    Keys are numbered from the most popular down, so that the first shard is the hottest.
+    """
+
+    shard_of = staticmethod(by_range)
 
 
 def consumer_of(partition, item, client, key, site):

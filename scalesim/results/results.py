@@ -340,7 +340,7 @@ class Results(Measured):
         return levels.levels_table(self)
 
     def keys_table(self) -> pd.DataFrame:
-        """Return hit ratios by key, if ``record_keys`` asked for them."""
+        """Return hit ratios and ratios of stale reads by key, if ``record_keys`` asked for them."""
         return tables.keys(self)
 
     def availability_table(self) -> pd.DataFrame:

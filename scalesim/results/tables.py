@@ -147,21 +147,10 @@ def component_rows(results: Results) -> list[dict[str, Any]]:
         count = int(tally["count"][k])
         add(name, f"{metric}_count", count)
         add(name, f"{metric}_mean_s", float(tally["total"][k] / count) if count else math.nan)
+        add(name, f"{metric}_p50_s", histogram_quantile(histogram, 0.5))
         add(name, f"{metric}_p99_s", histogram_quantile(histogram, 0.99))
         add(name, f"{metric}_max_s", float(tally["longest"][k]) if count else math.nan)
-    counter = results.pooled("counter")
-    values = {key: int(n) for key, n in zip(plan.counter_names, counter, strict=True)}
-    for (name, metric), value in values.items():
-        label, _, what = metric.rpartition(".")
-        calls = values.get((name, f"{label}.calls")) or math.nan
-        if what == "attempts":
-            add(name, f"offered_rate_rps[{label}]", value / time)
-            add(name, f"retry_amplification[{label}]", value / calls)
-        elif what == "first_failed":
-            add(name, f"first_attempt_failed_ratio[{label}]", value / calls)
-        elif what != "calls":
-            add(name, metric, value)
-    for row in (*_batch_sizes(results), *_shard_skews(results)):
+    for row in (*_counted(results, time), *_batch_sizes(results), *_shard_skews(results)):
         add(*row)
     return rows
 
@@ -185,6 +174,24 @@ def _shard_skews(results: Results) -> Iterator[tuple[str, str, float]]:
             yield name, "shard_skew", _shard_skew(results, name, shards)
 
 
+def _counted(results: Results, time: float) -> Iterator[tuple[str, str, float]]:
+    """Yield (component, metric, value) of everything counted, in `time` s."""
+    counter = results.pooled("counter")
+    values = {key: int(n) for key, n in zip(results.plan.counter_names, counter, strict=True)}
+    for (name, metric), value in values.items():
+        label, _, what = metric.rpartition(".")
+        calls = values.get((name, f"{label}.calls")) or math.nan
+        if what == "attempts":
+            yield name, f"offered_rate_rps[{label}]", value / time
+            yield name, f"retry_amplification[{label}]", value / calls
+        elif what == "first_failed":
+            yield name, f"first_attempt_failed_ratio[{label}]", value / calls
+        elif what != "calls":
+            yield name, metric, value
+        if what == "stale_reads":
+            yield name, "stale_read_ratio", value / (values[name, "reads"] or math.nan)
+
+
 def _shard_skew(results: Results, name: str, shards: int) -> float:
     """Return the busiest shard's query rate over the mean shard's."""
     labels = results.plan.station_labels
@@ -203,18 +210,21 @@ def components(results: Results) -> pd.DataFrame:
 
 
 def keys(results: Results) -> pd.DataFrame:
-    """Return one row for each cache and recorded key that was looked up."""
+    """Return one row for each cache or database and recorded key that was looked up."""
     import pandas as pd
 
-    names = np.asarray(results.plan.cache_names)
+    plan = results.plan
+    names = np.asarray(plan.cache_names + plan.versions_names)
     counted = results.pooled("by_key")
     rows = []
-    for name in dict.fromkeys(results.plan.cache_names):
-        for key, (lookups, hits) in enumerate(counted[names == name].sum(axis=0).tolist()):
+    for name in dict.fromkeys(names.tolist()):
+        ratio = "hit_ratio" if name in plan.cache_names else "stale_read_ratio"
+        for key, (lookups, found) in enumerate(counted[names == name].sum(axis=0).tolist()):
             if lookups:
                 row = {"component": name, "key": key, "lookups": lookups}
-                rows.append({**row, "hit_ratio": hits / lookups})
-    return pd.DataFrame(rows, columns=["component", "key", "lookups", "hit_ratio"])
+                rows.append({**row, ratio: found / lookups})
+    columns = ["component", "key", "lookups", "hit_ratio", "stale_read_ratio"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def series(results: Results) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from scalesim.components import (
     Cache,
     Database,
     Failures,
+    Hedge,
     LoadBalancer,
     MessageQueue,
     Retry,
@@ -221,6 +222,55 @@ def test_cache_options(placement, coalesce, capacity, limit):
     edge = LoadBalancer("edge", targets="web", policy="random")
     topology = Topology(edge, web(*steps, workers=9, instances=3), cache, back, entry="edge")
     assert_engines_agree(topology, open_traffic(400.0), duration=2.0)
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+@pytest.mark.parametrize("placement", ["shared", "in_process"])
+def test_coalescing_with_callers_that_leave(placement, cancel):
+    """At time-outs, in lost races and as copies; of those who fetch and those who wait."""
+    near, far = (
+        Cache(name, capacity=3, coalesce=True, ttl=0.02, origin=origin, placement=placement)
+        for name, origin in (("near", "far.get"), ("far", "back.load"))
+    )
+    back = Service("back", workers=3, backlog=2, endpoints={"load": [sleep(EXP(0.01))]})
+    steps = [
+        call("near.get", timeout=0.01, cancel=cancel, retry=Retry(2, backoff=0.0)),
+        call("near.get", hedge=Hedge(0.002, cancel=cancel)),
+        parallel([call("near.get")], [sleep(0.003)], wait_for=1, cancel=cancel),
+    ]
+    edge = LoadBalancer("edge", targets="web", policy="random")
+    topology = Topology(edge, web(*steps, workers=9, instances=2), near, far, back, entry="edge")
+    traffic = open_traffic(400.0, timeout=0.03, cancel=cancel)
+    run = assert_engines_agree(topology, traffic, duration=2.0)
+    assert run.cache["coalesced"].sum() > 50
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("delay", [0.0, EXP(0.02)])
+@pytest.mark.parametrize("reads_from", ["replicas", "all", "primary"])
+def test_stale_reads(reads_from, delay, workers):
+    store = Database(
+        "db",
+        connections=3,
+        read=EXP(0.004),
+        write=EXP(0.004),
+        shards=2,
+        sharding="range",
+        read_replicas=2,
+        reads_from=reads_from,
+        balancing="random",
+        apply_delay=delay,
+        apply_workers=workers,
+        count_stale_reads=True,
+    )
+    steps = {"get": [call("db.read")], "put": [call("db.write", timeout=0.01)]}
+    front = Service("web", workers=64, endpoints=steps)
+    traffic = open_traffic(300.0, mix={"get": 0.7, "put": 0.3})
+    run = assert_engines_agree(Topology(front, store, entry="web"), traffic, duration=2.0)
+    count = dict(zip(run.plan.counter_names, run.counter.sum(axis=0), strict=True))
+    reads, stale = count["db", "reads"], count["db", "stale_reads"]
+    assert reads > 100
+    assert (stale > 0) == (reads_from != "primary")
 
 
 @pytest.mark.parametrize("shard_key", ["key", "client"])

@@ -339,8 +339,14 @@ def test_hit_ratios_by_key(engine) -> None:
         record_keys=3,
     )
     table = results.keys_table()
-    assert table.columns.tolist() == ["component", "key", "lookups", "hit_ratio"]
-    assert table.values.tolist() == [
+    assert table.columns.tolist() == [
+        "component",
+        "key",
+        "lookups",
+        "hit_ratio",
+        "stale_read_ratio",
+    ]
+    assert table.iloc[:, :4].values.tolist() == [
         ["cache", 0, 5, 1.0],
         ["cache", 1, 2, 0.0],
         ["cache", 2, 2, 0.0],

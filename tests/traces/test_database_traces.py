@@ -164,3 +164,52 @@ def test_shards_have_replicas_of_their_own(engine) -> None:
     assert ends(results) == [1.0, 2.0, 6.0, 6.0]
     assert instances(results, "db", "connections", "served") == [2, 1, 0, 1]
     assert instances(results, "db", "apply", "served") == [0, 2, 0, 0]
+
+
+@both_engines
+def test_a_read_is_stale_until_the_write_of_its_key_is_applied(engine) -> None:
+    database = asked(
+        connections=9, cores=9, write=1.0, apply=2.0, read_replicas=1, count_stale_reads=True
+    )
+    # Key 0 is committed at 1 and applied from 1 to 3, key 1 committed at 2 and applied until 5.
+    at = [0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6]
+    what = ["write", "read", "write", *["read"] * 7]
+    key = [0, 0, 1, 0, 1, 0, 0, 1, 1, 0]
+    #        no    yes  yes  yes no yes no no
+    results = query(engine, database, at, what, key=tuple(key), record_keys=2)
+    assert metric(results, "db", "reads") == 8
+    assert metric(results, "db", "stale_reads") == 4
+    assert metric(results, "db", "stale_read_ratio") == 0.5
+    table = results.keys_table()[["component", "key", "lookups", "stale_read_ratio"]]
+    assert table.values.tolist() == [["db", 0, 5, 2 / 5], ["db", 1, 3, 2 / 3]]
+
+
+@both_engines
+def test_reads_from_the_primary_are_never_stale(engine) -> None:
+    database = asked(
+        connections=9, write=1.0, apply=9.0, read_replicas=1, reads_from="all",
+        count_stale_reads=True,
+    )  # fmt: skip
+    what = ["write", "read", "read", "read", "read"]
+    # In turn: primary, replica, primary, replica.
+    results = query(engine, database, [0, 2, 3, 4, 5], what, key=(0,) * 5)
+    assert metric(results, "db", "stale_read_ratio") == 0.5
+
+
+@both_engines
+def test_a_write_takes_a_while_to_get_to_a_replica(engine) -> None:
+    settings = {"connections": 9, "write": 1.0, "apply": 2.0, "read_replicas": 1}
+    results = query(engine, asked(**settings, apply_delay=0.5), [0, 1], "write")
+    # Committed at 1 and 2; there at 1.5 and 2.5; applied until 3.5 and 5.5.
+    assert metric(results, "db", "replication_lag_mean_s") == 3.0
+    results = query(engine, asked(**settings, cores=2, apply_workers=2), [0, 1], "write")
+    assert metric(results, "db", "replication_lag_max_s") == 2.0
+
+
+@both_engines
+def test_ranges_of_keys(engine) -> None:
+    database = asked(connections=9, read=1.0, shards=3, sharding="range")
+    keys = (0, 1, 2, 3, 4, 5, 5)  # six keys: two a shard
+    results = query(engine, database, [0.0] * 7, key=keys)
+    assert instances(results, "db", "connections", "served") == [2, 2, 3]
+    assert metric(results, "db", "shard_skew") == near(9 / 7)

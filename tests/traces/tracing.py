@@ -23,6 +23,7 @@ def near(expected: Any) -> Any:
 def run(engine: str, *components: Any, at: Any, duration: float = 1000.0, **rest: Any) -> Any:
     """Simulate arrivals at the times `at`, first component first, from time 0 without warm-up."""
     warmup, seed = rest.pop("warmup", 0.0), rest.pop("seed", 1)
+    record_keys = rest.pop("record_keys", 0)
     return ss.simulate(
         ss.Topology(*components, entry=components[0].name),
         ss.ReplayTraffic(tuple(map(float, at)), **rest),
@@ -31,6 +32,7 @@ def run(engine: str, *components: Any, at: Any, duration: float = 1000.0, **rest
         seed=seed,
         engine=engine,
         record_requests=100_000,
+        record_keys=record_keys,
     )
 
 

@@ -223,7 +223,10 @@ class _Lowering:
         shares = key_shares(self.traffic.keys if by_key else self.traffic.clients)
         if shares is None:
             return even
-        return _share_by(type(part.sharding).shard_of, shares, part.shards)
+        shard_of = type(part.sharding).shard_of
+        return _share_by(
+            lambda keys, shards: shard_of(keys, shards, len(shares)), shares, part.shards
+        )
 
     def cache(self, part: Cache) -> Facility:
         resources: dict[str, Resource] = {}

@@ -91,6 +91,7 @@ _COVERED: dict[str, dict[str, Any]] = {
     },
     "HashSharding": {},
     "ModuloSharding": {},
+    "RangeSharding": {},
     "MessageQueue": {**_MACHINE, "handler": ANY, "consumers": ANY, "capacity": ANY,
                      "when_full": ("reject",)},
     "Traffic": {"rate": ANY, "arrivals": ANY},

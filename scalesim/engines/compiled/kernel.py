@@ -39,6 +39,7 @@ from scalesim.engines.compiled import (
     skew_heap,
     stations,
     strands,
+    versions,
     withdrawal,
 )
 from scalesim.kernels import arrivals, draws, sampling
@@ -147,7 +148,7 @@ _SELDOM = {
 _SOURCES = (
     ops, tables, arrivals, draws, sampling, eviction_rules, limiting, sharding, caches, cores,
     heap, ladders, loop, operations, patience, preemption, queues, requests, seldom, skew_heap,
-    stations, strands, withdrawal,
+    stations, strands, versions, withdrawal,
 )  # fmt: skip
 
 
@@ -171,6 +172,7 @@ def _helpers() -> list[Callable[..., Any]]:
         caches,
         requests,
         queues,
+        versions,
         seldom,
         withdrawal,
         operations,

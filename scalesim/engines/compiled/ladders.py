@@ -48,7 +48,7 @@ enter = _ladder("enter", "cache, entry, history, c, e", _entered)
 touch = _ladder("touch", "cache, entry, history, c, e", _touched)
 leave = _ladder("leave", "cache, entry, history, c, e", _left)
 choose_victim = _ladder("choose_victim", "cache, entry, c, key", _victim)
-choose_shard = _ladder("choose_shard", "value, shards", _sharding)
+choose_shard = _ladder("choose_shard", "value, shards, count", _sharding)
 
 LADDERS = (choose_target, enter, touch, leave, choose_victim, choose_shard)
 POLICY_FUNCTIONS = tuple(

@@ -140,7 +140,8 @@ def run_strand(st, i, now):
                 instance = row.b
         elif op == ops.PICK:
             value = me.client if row.c else me.item
-            instance = choose_shard(int(row.x), value, row.a) * row.b
+            count = st.clock[0].client_count if row.c else st.clock[0].key_count
+            instance = choose_shard(int(row.x), value, row.a, count) * row.b
             pc += 1
         else:
             then = other_operation(st, i, row, pc, instance, key, now)

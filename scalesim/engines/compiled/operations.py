@@ -183,6 +183,7 @@ def spawn(st, i, row, instance, key, now):
             rule = st.partition[row.b]
             instance = consumer_of(rule, strand[i].item, strand[i].client, key, row.site)
         child = new_child(st, i, row.a, instance + offset, child_key(key, row.tag, offset), now)
+    strand[child].version = strand[i].version
     make_ready(st, child)
 
 

@@ -15,6 +15,7 @@ from scalesim.engines.compiled.preemption import finish_preemptive, preempt
 from scalesim.engines.compiled.queues import queue_operation
 from scalesim.engines.compiled.stations import CORE, SELDOM_KINDS, finish_share, share
 from scalesim.engines.compiled.strands import BLOCKED, draw, origin
+from scalesim.engines.compiled.versions import version_operation
 
 __all__ = ["seldom_event", "seldom_operation", "wait_over"]
 
@@ -35,6 +36,9 @@ def seldom_operation(st, i, row, pc, instance, key, now):
         return pc + 1 if first else BLOCKED
     if op == ops.FETCHED:
         end_fetch(st, s, st.strand[ix(i)].item, st.strand[ix(i)].status)
+        return pc + 1
+    if op == ops.COMMIT or op == ops.APPLY or op == ops.CHECK:
+        version_operation(st, i, row, instance)
         return pc + 1
     time = draw(st, row.b, key, row.site, origin(st, i))
     st.strand[ix(i)].inside = int(op != ops.ACQUIRE_WITHIN)

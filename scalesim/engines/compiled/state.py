@@ -50,6 +50,8 @@ CLOCK = np.dtype(
         ("user_tag", "u8"),
         ("depth", "i8"),
         ("key_limit", "i8"),
+        ("key_count", "i8"),
+        ("client_count", "i8"),
         ("started", "i8"),
         ("instant", "f8"),
         ("at_once", "i8"),
@@ -128,6 +130,7 @@ STRAND = np.dtype(
         ("lined", "i8"),
         ("inside", "i8"),
         ("hit", "i8"),
+        ("version", "i8"),
     ]
 )
 CORE_STATE = np.dtype(
@@ -179,6 +182,8 @@ class State(NamedTuple):
     place: np.ndarray
     history: np.ndarray
     fetch: np.ndarray
+    versions: np.ndarray
+    version: np.ndarray
     retry: np.ndarray
     limiter: np.ndarray
     meter: np.ndarray
@@ -220,6 +225,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["next_at"] = np.float64(FOREVER).view(np.int64)
     clock["depth"] = max(1, plan.depth)
     clock["key_limit"] = spec.key_limit
+    clock["key_count"], clock["client_count"] = plan.item_counts
     clock["seed"] = spec.seed
     several = len(plan.endpoint) > 1 or plan.popularity["kind"].any()
     clock["plain"] = not several and plan.source["kind"][0] != REPLAY
@@ -255,6 +261,8 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         place=np.full(plan.key_count, -1, np.int64),
         history=np.zeros(plan.history_count, np.int64),
         fetch=np.full(plan.fetch_count, NOBODY, np.int64),
+        versions=plan.versions.copy(),
+        version=np.zeros(plan.version_count, np.int64),
         retry=plan.retry.copy(),
         limiter=plan.limiter.copy(),
         meter=np.zeros(plan.meter_count),
@@ -279,7 +287,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         tally=np.zeros(len(plan.tally_names), TALLY_SERIES),
         latency_histogram=np.zeros(len(plan.endpoint) * len(OUTCOMES) * BUCKETS, np.int64),
         wait_histogram=np.zeros(len(plan.station) * BUCKETS, np.int64),
-        by_key=np.zeros(len(plan.cache) * spec.key_limit * 2, np.int64),
+        by_key=np.zeros((len(plan.cache) + len(plan.versions)) * spec.key_limit * 2, np.int64),
         tally_histogram=np.zeros(len(plan.tally_names) * BUCKETS, np.int64),
         requests=np.full((spec.request_limit, 4), np.nan),
         serving=plan.station.copy(),

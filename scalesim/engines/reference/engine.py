@@ -108,6 +108,8 @@ class Trial:
         self.levels = [Level(self.env, size) for size in plan.level["count"].tolist()]
         self.cores = [Core(row.speed, self.levels[row.level]) for row in as_objects(plan.core)]
         self.stations = [self.make_station(row) for row in plan.station]
+        self.versions = as_objects(plan.versions)
+        self.version: Counter[tuple[int, int, int]] = Counter()
         self.caches = [CacheModel(row) for row in as_objects(plan.cache)]
         self.counter = [0] * len(plan.counter_names)
         self.histogram: dict[str, Counter[tuple[int, int]]] = {
@@ -210,7 +212,7 @@ class Trial:
     def spawn(self, strand: Strand, frame: Frame) -> Strand:
         """Start a strand on behalf of `strand`'s request; return it."""
         child = Strand(frame, strand.item, strand.client, strand.endpoint, self.env.now)
-        child.origin = strand.number
+        child.origin, child.version = strand.number, strand.version
         child.begun = strand.started if strand.request >= 0 else strand.begun
         self.strands += 1
         child.process = self.env.process(self.execute(child))

@@ -208,7 +208,8 @@ def settle(trial: Trial, strand: Strand, row: Any) -> Waits:
 
 def pick(trial: Trial, strand: Strand, row: Any) -> Waits:
     value = strand.client if row.c else strand.item
-    strand.frame.instance = _shard_of[int(row.x)](value, row.a) * row.b
+    count = trial.plan.item_counts[row.c]
+    strand.frame.instance = _shard_of[int(row.x)](value, row.a, count) * row.b
     _next(strand)
     yield from ()
 
@@ -268,9 +269,37 @@ def fail(trial: Trial, strand: Strand, row: Any) -> Waits:
     yield from ()
 
 
+def commit(trial: Trial, strand: Strand, row: Any) -> Waits:
+    place = (row.a, strand.frame.instance, strand.item)
+    trial.version[place] += 1
+    strand.version = trial.version[place]
+    _next(strand)
+    yield from ()
+
+
+def apply(trial: Trial, strand: Strand, row: Any) -> Waits:
+    place = (row.a, strand.frame.instance, strand.item)
+    trial.version[place] = max(trial.version[place], strand.version)
+    _next(strand)
+    yield from ()
+
+
+def check(trial: Trial, strand: Strand, row: Any) -> Waits:
+    node = strand.frame.instance
+    primary = node - node % row.b
+    item, version = strand.item, trial.version
+    stale = version[row.a, node, item] < version[row.a, primary, item]
+    trial.counter[trial.versions[row.a].reads] += 1
+    trial.counter[trial.versions[row.a].stale] += stale
+    trial.count_by_key(len(trial.caches) + row.a, item, stale)
+    _next(strand)
+    yield from ()
+
+
 OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire, release, serve, share, delay, transfer, reserve, unreserve, call, tail, returns,
     route, settle, pick, lookup, fill, drop, chance, attempt, retry, fork, join, spawn, record,
     count, jump, send, share, branch, fail, wait, work, enter, leave, acquire_within, preempt,
-    fetch, fetched, wear, breaks, repair, *QUEUE_OPERATIONS, hit,
+    fetch, fetched, wear, breaks, repair, commit, apply, check,
+    *QUEUE_OPERATIONS, hit,
 )  # fmt: skip

@@ -66,6 +66,7 @@ class Strand:
     since: float = 0.0
     message: Message | None = None
     hit: bool = False
+    version: int = 0
 
     @property
     def number(self) -> int:

@@ -21,9 +21,9 @@ def withdraw(trial: Trial, strand: Strand) -> None:
     """Withdraw `strand` and all whose answer it awaits, the youngest first."""
     for child in reversed(tuple(strand.children)):
         withdraw(trial, child)
-    strand.status = ops.TIMED_OUT
     if strand.undo is not None:
         strand.undo()
+    strand.status = ops.TIMED_OUT  # whatever it was told at this very moment
     assert strand.process is not None
     waits_for, resume = strand.process.target, strand.process._resume
     assert waits_for is not None
