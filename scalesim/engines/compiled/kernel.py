@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload, register_jitable
 
-from scalesim import ops
+from scalesim import ops, seldom_ops
 from scalesim.engines.compiled import (
     caches,
     cores,
@@ -146,9 +146,9 @@ _SELDOM = {
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
-    ops, tables, arrivals, draws, sampling, eviction_rules, limiting, sharding, caches, cores,
-    heap, ladders, loop, operations, patience, preemption, queues, requests, seldom, skew_heap,
-    stations, strands, versions, withdrawal,
+    ops, seldom_ops, tables, arrivals, draws, sampling, eviction_rules, limiting, sharding, caches,
+    cores, heap, ladders, loop, operations, patience, preemption, queues, requests, seldom,
+    skew_heap, stations, strands, versions, withdrawal,
 )  # fmt: skip
 
 
