@@ -137,6 +137,23 @@ SELDOM_OPERATIONS = (
         records="read; stale read",
     ),
     Operation(
+        "START",
+        "a: station, b: program, tag",
+        "Go on if station a + instance runs, else wait until it does. If it is off, take its one "
+        "slot and SPAWN the program, which starts it.",
+        records="unless it runs arrival; the wait time, one served",
+    ),
+    Operation(
+        "STARTED",
+        "a: station",
+        "It runs: give the slot back, and let all who wait go on in the order they came.",
+    ),
+    Operation(
+        "STOP",
+        "a: station, b: other station",
+        "Switch station a + instance off if nobody holds a slot of station b + instance.",
+    ),
+    Operation(
         "SHED",
         "a: station, b: threshold",
         "Fail with `rejected` if b or more are at station a + instance, waiting or served.",

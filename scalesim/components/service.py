@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
@@ -19,10 +20,24 @@ from scalesim.components.steps import (
 )
 from scalesim.distributions import Distribution, sizes, times
 from scalesim.errors import Problem
-from scalesim.fields import Description, Integer, ListOf, MapOf, Name, Nested, Number, OneOf, param
+from scalesim.fields import (
+    Description,
+    Flag,
+    Integer,
+    ListOf,
+    MapOf,
+    Name,
+    Nested,
+    Number,
+    OneOf,
+    param,
+)
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
 
 __all__ = ["Endpoint", "Service"]
+
+_IN_FLIGHT_SIZE = 129
+"""Numbers of requests in flight from 0 to 127 are kept apart, larger ones together."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,19 @@ class Endpoint(Description):
     shed_above: int | None = param(
         Integer(1), "requests at the instance from which on this one is rejected", default=None
     )
+
+
+class _Own(NamedTuple):
+    """A service's stations and its level, -1 where it has none; and how it computes."""
+
+    workers: int
+    cpu: int
+    cpu_op: int
+    memory: int
+    network_in: int
+    network_out: int
+    start: int
+    in_flight: int
 
 
 @COMPONENTS.add("service")
@@ -86,6 +114,12 @@ class Service(MachineComponent):
         Speed of each core of one instance: a demand d takes d / speed. Needs ``fifo``.
     core_choice : {"fastest", "random"}
         Which of several idle cores begins, where speeds are given.
+    cold_start : Distribution or float, optional [s]
+        An instance where nobody holds a worker is switched off; the next request starts it, and
+        waits with those that come meanwhile, all of them holding workers. None: it always runs.
+    record_in_flight : bool
+        Keep the shares of time with each number of requests at an instance, apart up to 127; see
+        `Results.time_shares`.
     failures : Failures, optional
         Of cores or of instances. Needs ``fifo``.
     contention, coherency : float [>= 0]
@@ -123,6 +157,10 @@ class Service(MachineComponent):
         Name(choices=("fastest", "random")), "which idle core begins", default="fastest"
     )
     failures: Failures | None = param(Nested(Failures), "of cores or of instances", default=None)
+    cold_start: Distribution | None = param(times(), "start of an idle instance", default=None)
+    record_in_flight: bool = param(
+        Flag(), "keep shares of time with each number of requests", default=False
+    )
     contention: float = param(Number(at_least=0), "slowdown by waiting for another", default=0.0)
     coherency: float = param(Number(at_least=0), "slowdown by agreeing with another", default=0.0)
     memory: float | None = param(Number("B", above=0), "memory, an instance", default=None)
@@ -201,27 +239,8 @@ class Service(MachineComponent):
             order=self.backlog_order,
             leaving=self.queue_timeout is not None,
         )
-        widest = max(computations_at_once(each.steps) for each in self.endpoints.values())
-        slowdown = (self.contention, self.coherency)
-        slots = self.workers * widest
-        if self.core_speeds is not None or self.failures is not None:
-            cpu_op = ops.WORK
-            cpu = emit.station(
-                self.name,
-                "cpu",
-                count=n,
-                slots=self.cores,
-                kind="cores",
-                core_speeds=self.core_speeds or (1.0,) * self.cores,
-                random_core=self.core_choice == "random",
-            )
-        else:
-            cpu, cpu_op = processors(
-                emit, self.name, n, slots, self.cores, self.cpu_discipline, slowdown
-            )
-        if self.failures is not None:
-            self.failures.lower(emit, self.name, cpu, n, self.cores)
-        memory = network_in = network_out = -1
+        cpu, cpu_op = self._processors(emit)
+        memory = network_in = network_out = start = in_flight = -1
         if self.memory is not None:
             memory = emit.station(
                 self.name,
@@ -235,29 +254,86 @@ class Service(MachineComponent):
             network_in = emit.station(self.name, "network_in", count=n, slots=1)
         if self.network_out is not None:
             network_out = emit.station(self.name, "network_out", count=n, slots=1)
-
+        if self.cold_start is not None:
+            start = emit.station(self.name, "start", count=n, slots=1)
+        if self.record_in_flight:
+            in_flight = emit.level(self.name, "in_flight", count=n, size=_IN_FLIGHT_SIZE)
+        own = _Own(workers, cpu, cpu_op, memory, network_in, network_out, start, in_flight)
         for name, endpoint in self.endpoints.items():
             emit.program(f"{self.name}.{name}")
-            if network_in >= 0:
-                self._transfer(emit, network_in, 0, name, endpoint, "end")
-            if memory >= 0:
-                amount = int(self.memory_per_request)
-                emit.op(ops.RESERVE, a=memory, b=amount, on_fail="end")
-            refused = "free" if memory >= 0 else "end"
-            if endpoint.shed_above is not None:
-                emit.op(ops.SHED, a=workers, b=endpoint.shed_above, on_fail=refused)
-            self._take_worker(emit, workers, name, refused)
-            scope = Scope(self.name, name, cpu, cpu_op, endpoint.priority)
-            lower_steps(emit, endpoint.steps, scope, "release")
-            emit.label("release")
-            emit.op(ops.RELEASE, a=workers)
-            if network_out >= 0:
-                self._transfer(emit, network_out, 1, name, endpoint, "free")
-            emit.label("free")
-            if memory >= 0:
-                emit.op(ops.UNRESERVE, a=memory, b=int(self.memory_per_request))
-            emit.label("end")
-            emit.op(ops.RETURN)
+            self._lower_endpoint(emit, name, endpoint, own)
+        if own.start >= 0:
+            self._lower_start(emit, own)
+
+    def _processors(self, emit: Emitter) -> tuple[int, int]:
+        """Declare the processors and their failures; return (station, operation that uses them)."""
+        n = self.instances
+        if self.core_speeds is not None or self.failures is not None:
+            cpu_op = ops.WORK
+            cpu = emit.station(
+                self.name,
+                "cpu",
+                count=n,
+                slots=self.cores,
+                kind="cores",
+                core_speeds=self.core_speeds or (1.0,) * self.cores,
+                random_core=self.core_choice == "random",
+            )
+        else:
+            widest = max(computations_at_once(each.steps) for each in self.endpoints.values())
+            slots, slowdown = self.workers * widest, (self.contention, self.coherency)
+            cpu, cpu_op = processors(
+                emit, self.name, n, slots, self.cores, self.cpu_discipline, slowdown
+            )
+        if self.failures is not None:
+            self.failures.lower(emit, self.name, cpu, n, self.cores)
+        return cpu, cpu_op
+
+    def _lower_endpoint(self, emit: Emitter, name: str, endpoint: Endpoint, own: _Own) -> None:
+        if own.in_flight >= 0:
+            emit.op(ops.ENTER, a=own.in_flight, on_fail="left")
+        if own.network_in >= 0:
+            self._transfer(emit, own.network_in, 0, name, endpoint, "end")
+        if own.memory >= 0:
+            amount = int(self.memory_per_request)
+            emit.op(ops.RESERVE, a=own.memory, b=amount, on_fail="end")
+        refused = "free" if own.memory >= 0 else "end"
+        if endpoint.shed_above is not None:
+            emit.op(ops.SHED, a=own.workers, b=endpoint.shed_above, on_fail=refused)
+        self._take_worker(emit, own.workers, name, refused)
+        if own.start >= 0:
+            tag = (self.name, name, "start")
+            emit.op(ops.START, a=own.start, b=self._start, on_fail="release", tag=tag)
+        scope = Scope(self.name, name, own.cpu, own.cpu_op, endpoint.priority)
+        lower_steps(emit, endpoint.steps, scope, "release")
+        emit.label("release")
+        emit.op(ops.RELEASE, a=own.workers)
+        if own.start >= 0:
+            emit.op(ops.STOP, a=own.start, b=own.workers)
+        if own.network_out >= 0:
+            self._transfer(emit, own.network_out, 1, name, endpoint, "free")
+        emit.label("free")
+        if own.memory >= 0:
+            emit.op(ops.UNRESERVE, a=own.memory, b=int(self.memory_per_request))
+        emit.label("end")
+        if own.in_flight >= 0:
+            emit.op(ops.LEAVE, a=own.in_flight)
+            emit.label("left")
+        emit.op(ops.RETURN)
+
+    def _lower_start(self, emit: Emitter, own: _Own) -> None:
+        """Emit the start of an instance, which goes on even if who caused it leaves."""
+        assert self.cold_start is not None
+        emit.program(self._start)
+        emit.op(ops.COUNT, a=emit.counter(self.name, "cold_starts"))
+        emit.op(ops.DELAY, b=emit.sampler(self.cold_start), site=(self.name, "start"))
+        emit.op(ops.STARTED, a=own.start)
+        emit.op(ops.STOP, a=own.start, b=own.workers)
+        emit.op(ops.RETURN)
+
+    @property
+    def _start(self) -> str:
+        return f"{self.name}@start"
 
     def _take_worker(self, emit: Emitter, workers: int, name: str, on_fail: str) -> None:
         urgency = self.endpoints[name].priority

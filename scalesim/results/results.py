@@ -257,7 +257,8 @@ class Results(Measured):
         """Return the share of time at each number of something [ratio], float array [0, 1, ...].
 
         What is kept, `levels_table` lists: ``core_0`` (a core of a service with `core_speeds` or
-        `failures`, idle or busy) and ``down`` (units that have failed), over all instances.
+        `failures`, idle or busy), ``down`` (units that have failed) and ``in_flight`` (requests at
+        an instance of a service with `record_in_flight`), over all instances.
         Summed up from the end, ``shares[::-1].cumsum()[::-1]``, it is the share of time with at
         least so many.
         """

@@ -245,6 +245,38 @@ def test_coalescing_with_callers_that_leave(placement, cancel):
     assert run.cache["coalesced"].sum() > 50
 
 
+@pytest.mark.parametrize("demand", [0.0, EXP(0.01)])
+@pytest.mark.parametrize("start", [0.01, EXP(0.02)])
+def test_cold_starts_with_callers_that_leave(start, demand):
+    """At time-outs, in lost races and as copies, before, during and after a start."""
+    back = Service(
+        "back",
+        instances=2,
+        workers=2,
+        backlog=1,
+        cold_start=start,
+        record_in_flight=True,
+        network_in=1e6,
+        network_out=1e6,
+        endpoints={"load": [compute(demand)]},
+    )
+    steps = [
+        call("back", timeout=0.015, cancel=True, retry=Retry(2, backoff=0.0)),
+        call("back", hedge=Hedge(0.002, cancel=True)),
+        parallel([call("back")], [sleep(0.003)], wait_for=1, cancel=True),
+    ]
+    traffic = open_traffic(
+        100.0, timeout=0.05, cancel=True, request_bytes=EXP(500.0), response_bytes=EXP(500.0)
+    )
+    topology = Topology(web(*steps, workers=9), back, entry="web")
+    run = assert_engines_agree(topology, traffic, duration=3.0)
+    count = dict(zip(run.plan.counter_names, run.counter.sum(axis=0), strict=True))
+    assert count["back", "cold_starts"] > 20
+    labels = [each.resource for each in run.plan.station_labels]
+    left = sum(run.station["abandoned"][:, s].sum() for s, x in enumerate(labels) if x == "start")
+    assert left > 20
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("delay", [0.0, EXP(0.02)])
 @pytest.mark.parametrize("reads_from", ["replicas", "all", "primary"])
@@ -562,6 +594,16 @@ CASES = {
         core_speeds=(1.0, 0.3, 2.0),
         core_choice="random",
         instances=2,
+    ),
+    "cold starts": one_service(
+        Traffic(60.0),
+        3.0,
+        workers=3,
+        cores=2,
+        backlog=4,
+        instances=2,
+        cold_start=EXP(0.02),
+        record_in_flight=True,
     ),
     "failing cores": one_service(
         Traffic(300.0),

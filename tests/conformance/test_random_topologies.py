@@ -311,6 +311,8 @@ class Parts:
             instances=draw(small),
             workers=draw(st.integers(1, 5)),
             backlog=draw(bound),
+            cold_start=draw(st.none() | st.none() | times),
+            record_in_flight=draw(st.booleans()),
             backlog_order=draw(st.sampled_from(("fifo", "lcfs", "priority"))),
             queue_timeout=draw(st.none() | times),
             **draw(st.builds(dict, processors(Service), cores=small) | odd_cores()),

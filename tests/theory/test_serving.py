@@ -1,13 +1,15 @@
-"""How servers serve: slowed down by each other, with cores of different speed, failing.
+"""How servers serve: slowed down by each other, with cores of different speed, failing, cold.
 
 Formulas: Gunther, "Guerrilla capacity planning" (2007), the number in service being a birth-death
 chain; numbers of unequal and of failing cores: solved as Markov chains (Gumbel 1960, Singh 1970;
-White & Christie 1958); failures only while serving: Avi-Itzhak & Naor (1963), completion times.
+White & Christie 1958); failures only while serving: Avi-Itzhak & Naor (1963), completion times;
+starts: Welch (1964), Takagi, "Queueing analysis" I (1991); infinite servers: Takacs (1962).
 """
 
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 from theory.estimates import assert_covers, by_trial, of_station, simulate
 
 import scalesim as ss
@@ -153,3 +155,40 @@ def test_two_of_three_machines_and_one_crew() -> None:
     assert_covers(row("units_up_mean"), 2.84366287798, 0.005)
     assert_covers([1000 * each for each in row("outages_per_hour")], 1.28672528415, 0.08)
     assert_covers(row("outage_mean_s"), 10.5 * hour, 0.08)
+
+
+def test_cold_start_of_one_server() -> None:
+    rate, S, D = 5.0, 0.1, 0.5
+    server = ss.Service("server", cold_start=EXP(D), endpoints={"get": [ss.compute(EXP(S))]})
+    topology = ss.Topology(server, entry="server")
+    results = simulate(topology, ss.Traffic(rate), requests=1e6, rate=rate)
+    rho = rate * S
+    wait = rho * S / (1 - rho) + (2 * D + rate * 2 * D**2) / (2 * (1 + rate * D))
+    assert wait == pytest.approx(0.6)
+    assert_covers(by_trial(results, lambda trial: trial.latency.mean), wait + S, 0.03)
+    assert_covers(of_station(results, "server", "cpu", "use"), rho, 0.015)
+
+    def cold(trial):
+        table = trial.components_table().set_index("metric")["value"]
+        return float(table["cold_start_ratio"])
+
+    assert_covers(by_trial(results, cold), (1 - rho) / (1 + rate * D), 0.03)
+
+
+def test_number_in_flight_at_a_server_without_limit() -> None:
+    rate, S = 30.0, 0.4
+    server = ss.Service(
+        "server",
+        workers=10**6,
+        cores=10**5,
+        record_in_flight=True,
+        endpoints={"get": [ss.compute(EXP(S))]},
+    )
+    results = simulate(
+        ss.Topology(server, entry="server"), ss.Traffic(rate), requests=1e6, rate=rate
+    )
+    (row,) = results.levels_table().itertuples(index=False)
+    assert (row.p50, row.p99) == (12, 21)  # of the Poisson distribution
+    for k in (5, 12, 20):
+        share = by_trial(results, lambda trial, k=k: trial.time_shares("server", "in_flight")[k])
+        assert_covers(share, stats.poisson.pmf(k, rate * S), 0.15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from traces.tracing import both_engines, ends, instances, near, one_by_one, run
+from traces.tracing import both_engines, ends, instances, metric, near, one_by_one, outcomes, run
 
 import scalesim as ss
 from scalesim.components import Failures
@@ -210,3 +210,93 @@ def test_recorded_failures_one_after_another(engine) -> None:
     failures = Failures(time_to_failure=Recorded((1.0, 2.0)), repair_time=Recorded((0.5, 1.0)))
     results = run(engine, failing(10.0, failures), at=[0], duration=6)
     assert results.time_shares("server", "core_0")[0] == near(2 / 6)
+
+
+# Cold starts -------------------------------------------------------------------------------------
+
+
+@both_engines
+def test_cold_start(engine) -> None:
+    # Starts at 0, at 4.5 (off since then: departures come before arrivals) and at 10.
+    server = ss.Service(
+        "server", workers=2, cores=2, cold_start=2.0, endpoints={"get": [ss.compute(1.0)]}
+    )
+    results = run(engine, server, at=[0, 1, 1.5, 3.5, 4.5, 10, 10], duration=20)
+    # The second waits for the first start, the third for a worker, the last for the last start.
+    assert ends(results) == near([3, 3, 4, 4.5, 7.5, 13, 13])
+    assert metric(results, "server", "cold_starts") == 3
+    assert metric(results, "server", "cold_start_ratio") == near(3 / 7)
+    assert instances(results, "server", "start", "busy") == near([6.0])
+    assert instances(results, "server", "start", "waited") == near([(2 + 1) + 2 + (2 + 2)])
+    assert instances(results, "server", "cpu", "busy") == near([7.0])
+
+
+@both_engines
+def test_each_instance_starts_by_itself(engine) -> None:
+    server = ss.Service("server", instances=2, cold_start=1.0, endpoints={"get": [ss.compute(0.5)]})
+    results = run(engine, server, at=[0, 0, 1, 1, 4])
+    assert ends(results) == near([1.5, 1.5, 2, 2, 5.5])
+    assert metric(results, "server", "cold_starts") == 3
+
+
+@both_engines
+def test_a_start_goes_on_when_who_waits_for_it_is_withdrawn(engine) -> None:
+    server = ss.Service(
+        "server", workers=2, cores=2, cold_start=2.0, endpoints={"get": [ss.compute(1.0)]}
+    )
+    front = ss.Service(
+        "front",
+        workers=9,
+        endpoints={
+            "hasty": [ss.call("server", timeout=1.0, cancel=True)],
+            "slow": [ss.call("server", timeout=9.0, cancel=True)],
+        },
+    )
+    # The first starts it and leaves at 1, the third finds it running at 2. The fourth starts it
+    # and leaves at 11; with nobody there it is off again when it has started, at 12.
+    names = ("hasty", "slow", "slow", "hasty", "slow")
+    results = run(engine, front, server, at=[0, 1.5, 2.5, 10, 12], endpoint=names, duration=20)
+    assert outcomes(results) == [
+        (1.0, "timed_out"),
+        (3.0, "completed"),
+        (3.5, "completed"),
+        (11.0, "timed_out"),
+        (15.0, "completed"),
+    ]
+    assert metric(results, "server", "cold_starts") == 3
+    assert instances(results, "server", "start", "busy") == near([2 + 2 + 2])
+    assert instances(results, "server", "start", "abandoned") == [2]
+    assert instances(results, "server", "start", "served") == [2]
+
+
+@both_engines
+def test_withdrawing_the_last_request_switches_the_instance_off(engine) -> None:
+    server = ss.Service(
+        "server", cold_start=2.0, record_in_flight=True, endpoints={"get": [ss.compute(3.0)]}
+    )
+    steps = [ss.call("server", timeout=4.0, cancel=True)]
+    front = ss.Service("front", workers=9, endpoints={"get": steps})
+    # The first leaves at 4, while the second waits for the worker: the instance runs on. With the
+    # second, at 5, it is switched off, and the third has to start it.
+    results = run(engine, front, server, at=[0, 1, 6], duration=12)
+    assert outcomes(results) == [(4.0, "timed_out"), (5.0, "timed_out"), (10.0, "timed_out")]
+    shares = results.time_shares("server", "in_flight")
+    assert shares[:4] == near([3 / 12, 6 / 12, 3 / 12, 0.0])
+    assert metric(results, "server", "cold_starts") == 2
+
+
+# How many are in flight --------------------------------------------------------------------------
+
+
+@both_engines
+def test_shares_of_time_with_so_many_in_flight(engine) -> None:
+    server = ss.Service(
+        "server", backlog=1, record_in_flight=True, endpoints={"get": [ss.compute(2.0)]}
+    )
+    results = run(engine, server, at=[0, 1, 1.5, 7], duration=10)
+    # One 0 to 1, two until 2, one until 4; the third is rejected; one 7 to 9.
+    shares = results.time_shares("server", "in_flight")
+    assert shares[:4] == near([0.4, 0.5, 0.1, 0.0])
+    (row,) = results.levels_table().itertuples(index=False)
+    assert (row.component, row.what, row.p50, row.p90, row.p99) == ("server", "in_flight", 1, 1, 2)
+    assert row.mean == near(0.7)

@@ -37,6 +37,7 @@ from scalesim.engines.compiled import (
     requests,
     seldom,
     skew_heap,
+    starts,
     stations,
     strands,
     versions,
@@ -148,7 +149,7 @@ _SELDOM = {
 _SOURCES = (
     ops, seldom_ops, tables, arrivals, draws, sampling, eviction_rules, limiting, sharding, caches,
     cores, heap, ladders, loop, operations, patience, preemption, queues, requests, seldom,
-    skew_heap, stations, strands, versions, withdrawal,
+    skew_heap, starts, stations, strands, versions, withdrawal,
 )  # fmt: skip
 
 
@@ -167,6 +168,7 @@ def _helpers() -> list[Callable[..., Any]]:
         skew_heap,
         stations,
         cores,
+        starts,
         patience,
         preemption,
         caches,

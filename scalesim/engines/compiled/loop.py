@@ -10,13 +10,7 @@ from scalesim import ops
 from scalesim.engines.compiled.caches import warm_caches
 from scalesim.engines.compiled.heap import as_bits, as_time, ix, push, settle_hole
 from scalesim.engines.compiled.ladders import choose_shard
-from scalesim.engines.compiled.operations import (
-    NO_STRAND,
-    drawn_time,
-    end_strand,
-    other_operation,
-    route,
-)
+from scalesim.engines.compiled.operations import drawn_time, end_strand, other_operation, route
 from scalesim.engines.compiled.requests import start_request, start_source, start_user
 from scalesim.engines.compiled.seldom import seldom_event, wait_over
 from scalesim.engines.compiled.stations import (
@@ -29,7 +23,13 @@ from scalesim.engines.compiled.stations import (
     release,
     share,
 )
-from scalesim.engines.compiled.strands import WITHDRAWN, free_strand, put_back, take_ready
+from scalesim.engines.compiled.strands import (
+    NO_STRAND,
+    WITHDRAWN,
+    free_strand,
+    put_back,
+    take_ready,
+)
 from scalesim.engines.compiled.withdrawal import time_out
 from scalesim.kernels.draws import child_key
 

@@ -16,6 +16,7 @@ from scalesim.engines.compiled.seldom import seldom_operation
 from scalesim.engines.compiled.stations import IF_WAITING, RESUME, reserve, unreserve
 from scalesim.engines.compiled.strands import (
     BLOCKED,
+    NO_STRAND,
     adopt,
     draw,
     free_strand,
@@ -29,10 +30,7 @@ from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
 from scalesim.kernels.sampling import backoff_delay, nth_of_permutation
 from scalesim.policies.sharding import consumer_of
 
-__all__ = ["BLOCKED", "NO_STRAND", "drawn_time", "end_strand", "other_operation", "route"]
-
-NO_STRAND = -2
-"""Instead of a program counter: a new strand is needed and none is free."""
+__all__ = ["drawn_time", "end_strand", "other_operation", "route"]
 
 
 def drawn_time(st, i, row, key):

@@ -13,6 +13,7 @@ from scalesim.engines.compiled.heap import ix
 from scalesim.engines.compiled.patience import acquire_within, leave_line
 from scalesim.engines.compiled.preemption import finish_preemptive, preempt
 from scalesim.engines.compiled.queues import queue_operation
+from scalesim.engines.compiled.starts import start_operation
 from scalesim.engines.compiled.stations import CORE, SELDOM_KINDS, finish_share, share
 from scalesim.engines.compiled.strands import BLOCKED, draw, origin
 from scalesim.engines.compiled.versions import version_operation
@@ -21,7 +22,7 @@ __all__ = ["seldom_event", "seldom_operation", "wait_over"]
 
 
 def seldom_operation(st, i, row, pc, instance, key, now):
-    """Run an operation; return the next program counter or `BLOCKED`."""
+    """Run an operation; return the next program counter, `BLOCKED` or `NO_STRAND`."""
     op = row.op
     if op >= ops.SHED:
         return queue_operation(st, i, row, pc, instance, key, now)
@@ -31,6 +32,8 @@ def seldom_operation(st, i, row, pc, instance, key, now):
         return pc + 1
     if ops.WEAR <= op <= ops.REPAIR:
         return unit_operation(st, i, row, pc, s, key, now)
+    if ops.START <= op <= ops.STOP:
+        return start_operation(st, i, row, pc, instance, key, now)
     if op == ops.FETCH:
         first = begin_fetch(st, s, st.strand[ix(i)].item, i)
         return pc + 1 if first else BLOCKED
@@ -40,6 +43,12 @@ def seldom_operation(st, i, row, pc, instance, key, now):
     if op == ops.COMMIT or op == ops.APPLY or op == ops.CHECK:
         version_operation(st, i, row, instance)
         return pc + 1
+    return timed_operation(st, i, row, pc, s, key, now)
+
+
+def timed_operation(st, i, row, pc, s, key, now):
+    """Run an operation that draws a time at station s; return what comes next."""
+    op = row.op
     time = draw(st, row.b, key, row.site, origin(st, i))
     st.strand[ix(i)].inside = int(op != ops.ACQUIRE_WITHIN)
     if op == ops.CONTEND:

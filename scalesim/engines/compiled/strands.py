@@ -10,6 +10,7 @@ __all__ = [
     "ABSENT",
     "BLOCKED",
     "FREE",
+    "NO_STRAND",
     "WITHDRAWN",
     "adopt",
     "draw",
@@ -28,6 +29,8 @@ __all__ = [
 
 BLOCKED = -1
 """Instead of the next program counter: the strand waits for something."""
+NO_STRAND = -2
+"""Instead of the next program counter: a new strand is needed and none is free."""
 FREE = -2
 """Program counter of a strand in the free list."""
 WITHDRAWN = -3

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from scalesim import ops
 from scalesim.engines.compiled.caches import end_fetch, leave_fetch
-from scalesim.engines.compiled.cores import leave_cores
+from scalesim.engines.compiled.cores import change_level, leave_cores
 from scalesim.engines.compiled.heap import ix
 from scalesim.engines.compiled.patience import leave_line
 from scalesim.engines.compiled.preemption import leave_preemptive
 from scalesim.engines.compiled.queues import leave_limiter
+from scalesim.engines.compiled.starts import stop
 from scalesim.engines.compiled.stations import finish_service, leave_sharing, release, unreserve
 from scalesim.engines.compiled.strands import (
     WITHDRAWN,
@@ -66,7 +67,7 @@ def stop_waiting(st, i, now):
         return False  # its timer finds that it does not wait any more
     if me.inside:
         me.inside = 0
-        leave_processors(st, s, i, op, now)
+        leave_station(st, s, i, op, now)
         return False
     if op == ops.ADMIT:
         leave_limiter(st, row, now)
@@ -97,9 +98,11 @@ def stop_waiting(st, i, now):
     return False
 
 
-def leave_processors(st, s, i, op, now):
-    """Take strand i away from the processors of station s, where it does `op`."""
-    if op == ops.CONTEND:
+def leave_station(st, s, i, op, now):
+    """Take strand i away from station s, where it does `op`."""
+    if op == ops.START:
+        leave_line(st, s, i, now)
+    elif op == ops.CONTEND:
         leave_sharing(st, s, i, now, True)
     elif op == ops.WORK:
         leave_cores(st, s, i, now)
@@ -133,6 +136,12 @@ def unwind(st, i, now):
             pc += 1
         elif op == ops.FETCHED:
             end_fetch(st, row.a + instance, me.item, me.status)
+            pc += 1
+        elif op == ops.LEAVE:
+            change_level(st, row.a + instance, -1, now)
+            pc += 1
+        elif op == ops.STOP:
+            stop(st, row, instance)
             pc += 1
         elif op == ops.JUMP:
             pc = row.a

@@ -25,7 +25,17 @@ from scalesim.engines.reference.children import attempt, fork, join, spawn, wait
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.model import Frame, Strand, Waits, fail as _fail, go_on as _next
 from scalesim.engines.reference.queues import QUEUE_OPERATIONS, send
-from scalesim.engines.reference.serving import breaks, enter, leave, repair, wear, work
+from scalesim.engines.reference.serving import (
+    breaks,
+    enter,
+    leave,
+    repair,
+    start,
+    started,
+    stop,
+    wear,
+    work,
+)
 from scalesim.kernels.draws import child_key, u01
 from scalesim.kernels.sampling import backoff_delay
 from scalesim.policies.load_balancing import balancing_functions
@@ -300,6 +310,6 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     acquire, release, serve, share, delay, transfer, reserve, unreserve, call, tail, returns,
     route, settle, pick, lookup, fill, drop, chance, attempt, retry, fork, join, spawn, record,
     count, jump, send, share, branch, fail, wait, work, enter, leave, acquire_within, preempt,
-    fetch, fetched, wear, breaks, repair, commit, apply, check,
+    fetch, fetched, wear, breaks, repair, commit, apply, check, start, started, stop,
     *QUEUE_OPERATIONS, hit,
 )  # fmt: skip

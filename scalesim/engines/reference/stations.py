@@ -42,6 +42,7 @@ class Station:
         self.order = int(row["order"])
         self.busy = int(row["initial"])
         self.line: list[Any] = []
+        self.switched_on = False
         self.entered = 0
         self.since = 0.0
         self.reset()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scalesim import ops
 from scalesim.engines.reference.model import Strand
+from scalesim.engines.reference.serving import switch_off
 
 if TYPE_CHECKING:
     from scalesim.engines.reference.engine import Trial
@@ -55,6 +56,12 @@ def _unwind(trial: Trial, strand: Strand) -> None:
             frame.pc += 1
         elif row.op == ops.FETCHED:
             trial.caches[row.a + frame.instance].end_fetch(strand.item, strand.status)
+            frame.pc += 1
+        elif row.op == ops.LEAVE:
+            trial.levels[row.a + frame.instance].change(-1)
+            frame.pc += 1
+        elif row.op == ops.STOP:
+            switch_off(trial, row, frame.instance)
             frame.pc += 1
         elif row.op == ops.JUMP:
             frame.pc = row.a
