@@ -139,7 +139,7 @@ OPERATIONS = (
     ),
     Operation(
         "PICK",
-        "a: shards, b: instances a shard, c: 0 key or 1 client, x: policy",
+        "a: shards or their hash ring, b: instances a shard, c: 0 key or 1 client, x: policy",
         "Choose the shard that holds the key (or client): instance = shard x b.",
     ),
     Operation(

@@ -81,6 +81,9 @@ class Emitter(Protocol):
     ) -> int:
         """Declare a balancer over (component, instance, weight); return its index."""
 
+    def ring(self, points: Sequence[int]) -> int:
+        """Declare a hash ring with so many points of each node; return where it stands."""
+
     def cache(self, component: str, *, count: int = 1, **settings: object) -> int:
         """Declare `count` equal caches, one an instance; return the first's index."""
 

@@ -234,7 +234,10 @@ class Database(MachineComponent):
         if self.shards > 1:
             by_client = int(self.shard_key == "client")
             code = float(sharding_code(self.sharding))
-            emit.op(ops.PICK, a=self.shards, b=stride, c=by_client, x=code)
+            shards = self.shards
+            if self.sharding.virtual_nodes:
+                shards = emit.ring((self.sharding.virtual_nodes,) * self.shards)
+            emit.op(ops.PICK, a=shards, b=stride, c=by_client, x=code)
             emit.program(f"{self.name}.{what}@shard")  # goes on in it; others may start there
 
     def _spread_reads(self, emit: Emitter) -> None:

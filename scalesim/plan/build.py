@@ -23,7 +23,7 @@ from scalesim.plan import tables
 from scalesim.plan.emit import PlanEmitter
 from scalesim.plan.sources import cumulated_mix, lower_replay, lower_sources
 from scalesim.plan.tables import Plan
-from scalesim.policies.load_balancing import IpHash
+from scalesim.policies.load_balancing import BalancingPolicy
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Popularity, ReplayTraffic, UserGroups
 
@@ -211,8 +211,8 @@ def _needs(part: Component) -> Iterator[tuple[str, str]]:
     if isinstance(part, Database) and part.count_stale_reads:
         yield "keys", f"{subject} counts stale reads, which are of a key"
     policy = part.policy if isinstance(part, LoadBalancer) else getattr(part, "balancing", None)
-    if isinstance(policy, IpHash):
-        yield "clients", f"{subject} balances by ip_hash"
+    if isinstance(policy, BalancingPolicy) and policy.by:
+        yield f"{policy.by}s", f"{subject} balances by {policy.type_name} of the {policy.by}"
     if isinstance(part, Service):
         for name, endpoint in part.endpoints.items():
             if part.network_in is not None and endpoint.request_bytes is None:

@@ -17,6 +17,7 @@ from scalesim.kernels import sampling
 from scalesim.kernels.draws import site_hash
 from scalesim.plan import tables
 from scalesim.plan.tables import StationLabel
+from scalesim.policies.hash_ring import hash_ring
 from scalesim.policies.load_balancing import BalancingPolicy, balancing_code
 from scalesim.topology import Topology, copies, lives_in_caller, resolve
 
@@ -51,20 +52,9 @@ class PlanEmitter:
         self.topology = topology
         self.parts: Mapping[str, Component] = topology.components
         self.code: list[dict[str, Any]] = []
+        names = ("station", "core", "level", "sampler", "balancer", "target", "cache", "versions")
         self.rows: dict[str, list[tuple[Any, ...]]] = {
-            name: []
-            for name in (
-                "station",
-                "core",
-                "level",
-                "sampler",
-                "balancer",
-                "target",
-                "cache",
-                "versions",
-                "retry",
-                *_RULES,
-            )
+            name: [] for name in (*names, "retry", *_RULES)
         }
         self.values: list[float] = []
         self.labels: list[StationLabel] = []
@@ -73,6 +63,7 @@ class PlanEmitter:
         self.target_names: list[str] = []
         self.cache_names: list[str] = []
         self.versions_of: dict[str, int] = {}
+        self._rings: dict[tuple[int, ...], int] = {}
         self.counters: dict[tuple[str, str], int] = {}
         self.tallies: dict[tuple[str, str], int] = {}
         self.starts: dict[str, int] = {}
@@ -146,14 +137,23 @@ class PlanEmitter:
         site = site_hash(component, "balancing", policy.type_name)
         first = len(self.target_names)
         equal = int(len({weight for _, _, weight in members}) == 1)
-        row = (balancing_code(policy), first, len(members), policy.choices, equal, 0, site)
-        self.rows["balancer"].append(row)
+        setting = policy.choices
+        if policy.virtual_nodes:
+            setting = self.ring([max(round(policy.virtual_nodes * m[2]), 1) for m in members])
+        head = (balancing_code(policy), first, len(members), setting, int(policy.by == "key"))
+        self.rows["balancer"].append((*head, equal, 0, site))
         self.balancer_names.append(component)
         for name, instance, weight in members:
             self.rows["target"].append((weight, 0.0, 0, instance, 0, 0))
             self._targets.append((component, name))
             self.target_names.append(f"{name.split('.')[0]}[{instance}]")
         return len(self.balancer_names) - 1
+
+    def ring(self, points: Sequence[int]) -> int:
+        if tuple(points) not in self._rings:
+            self._rings[tuple(points)] = len(self.values)
+            self.values += hash_ring(points)
+        return self._rings[tuple(points)]
 
     def cache(self, component: str, *, count: int = 1, **settings: Any) -> int:
         names = tables.CACHE.names or ()

@@ -1,7 +1,8 @@
 """Sharding: which shard holds a key.
 
-A policy's function is ``shard_of(value, shards, count) -> int``: of `count` values, from 0 on. The
-partitions of a message queue are chosen here, too: by `consumer_of`.
+A policy's function is ``shard_of(value, shards, count, values) -> int``: of `count` values, from 0
+on; `shards` is their number, or where in the table `values` their hash ring stands. The partitions
+of a message queue are chosen here, too: by `consumer_of`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scalesim.fields import Description, Family
+from scalesim.fields import Description, Family, Integer, param
 from scalesim.kernels.draws import hash_below, u01
+from scalesim.policies.hash_ring import VIRTUAL_NODES, node_of
 
 __all__ = [
+    "ConsistentHashSharding",
     "SHARDING",
     "HashSharding",
     "ModuloSharding",
@@ -31,8 +34,9 @@ PARTITION_BY = ("key", "client", "random")
 
 
 class ShardingPolicy(Description):
-    """Base of sharding policies."""
+    """Base of sharding policies; `virtual_nodes` of those with a hash ring is not 0."""
 
+    virtual_nodes: int = 0
     shard_of: ClassVar[Callable[..., Any]]
 
 
@@ -46,19 +50,24 @@ def sharding_code(policy: ShardingPolicy) -> int:
     return list(SHARDING.members).index(policy.type_name)
 
 
-def hashed(value, shards, count):
+def hashed(value, shards, count, values):
     """Return a well-mixed hash of the key, modulo the number of shards."""
     return hash_below(value, shards)
 
 
-def modulo(value, shards, count):
+def modulo(value, shards, count, values):
     """Return the key's number modulo the number of shards: neighbours go to different shards."""
     return value % shards
 
 
-def by_range(value, shards, count):
+def by_range(value, shards, count, values):
     """Return which of the equal ranges of numbers the key is in."""
     return value * shards // count
+
+
+def on_ring(value, shards, count, values):
+    """Return the shard of the next point on the hash ring."""
+    return node_of(values, shards, value)
 
 
 @SHARDING.add("hash")
@@ -86,6 +95,24 @@ class RangeSharding(ShardingPolicy):
     """
 
     shard_of = staticmethod(by_range)
+
+
+@SHARDING.add("consistent_hash")
+@dataclass(frozen=True)
+class ConsistentHashSharding(ShardingPolicy):
+    """By a hash ring with ``virtual_nodes`` points a shard: shares are uneven.
+
+    A further shard takes its keys from all the others, about one in (shards + 1), and no others
+    move. The coefficient of variation of the shares is about 1 / sqrt(``virtual_nodes``).
+
+    Parameters
+    ----------
+    virtual_nodes : int [1 .. 10,000]
+        160, as in libketama and nginx; Cassandra 3 has 256, Cassandra 4 has 16.
+    """
+
+    shard_of = staticmethod(on_ring)
+    virtual_nodes: int = param(Integer(1, 10_000), "points of a shard", default=VIRTUAL_NODES)
 
 
 def consumer_of(partition, item, client, key, site):

@@ -6,7 +6,8 @@ import pytest
 from traces.tracing import both_engines, ends, instances, near, one_by_one, outcomes, run
 
 import scalesim as ss
-from scalesim.policies.load_balancing import PowerOfTwo
+from scalesim.kernels.draws import hash_below
+from scalesim.policies.load_balancing import ConsistentHash, PowerOfTwo
 
 AT, SERVICES = [0, 1, 2.2, 3.5, 4.1, 5.6, 6.3], [5, 1, 4, 1, 2, 1, 3]
 
@@ -154,3 +155,41 @@ def test_a_rejected_request_no_longer_counts(engine) -> None:
     assert [outcome for _, outcome in outcomes(results)] == [
         "completed", "completed", "rejected", "rejected", "completed", "completed",
     ]  # fmt: skip
+
+
+def home(number: int, nodes: int, points: int) -> int:
+    """Return the node of the first point clockwise, looking at every point."""
+
+    def place(of: int) -> float:
+        return hash_below(of, 2**52)
+
+    def ahead(node: int, point: int) -> float:
+        return (place((node + 1) * 2**40 + point) - place(number)) % 2**52
+
+    return min(range(nodes), key=lambda node: min(ahead(node, j) for j in range(points)))
+
+
+@both_engines
+@pytest.mark.parametrize("by", ["client", "key"])
+def test_consistent_hash_sends_a_value_to_the_next_point(engine, by) -> None:
+    values = tuple(range(40))
+    policy = ConsistentHash(by=by, virtual_nodes=3)
+    other = {"client": "key", "key": "client"}[by]
+    traffic = {by: values, other: (0,) * 40}
+    results = run(engine, *pool(policy, holds=0.0, targets=5), at=range(40), **traffic)
+    targets = chosen(results, 0.0)
+    assert targets == [home(value, 5, 3) for value in values]
+    assert len(set(targets)) == 5
+
+
+@both_engines
+def test_points_of_a_target_are_in_proportion_to_its_weight(engine) -> None:
+    policy, weights = ConsistentHash(virtual_nodes=2), {"t0": 2.0, "t1": 0.1}
+    parts = pool(policy, holds=0.0, targets=2, weights=weights)
+    results = run(engine, *parts, at=range(40), client=tuple(range(40)))
+    # Four points and one: those of a target of weight 1 would be two.
+    places = [(hash_below(2**40 + j, 2**52), 0) for j in range(4)]
+    places = sorted([*places, (hash_below(2 * 2**40, 2**52), 1)])
+    for client, target in enumerate(chosen(results, 0.0)):
+        later = [owner for at, owner in places if at >= hash_below(client, 2**52)]
+        assert target == (later or [places[0][1]])[0]

@@ -7,7 +7,8 @@ from traces.test_balancing_traces import splitmix
 from traces.tracing import both_engines, ends, instances, metric, near, outcomes, run
 
 import scalesim as ss
-from scalesim.policies.sharding import HashSharding, ModuloSharding
+from scalesim.policies.hash_ring import hash_ring, node_of
+from scalesim.policies.sharding import ConsistentHashSharding, HashSharding, ModuloSharding
 
 
 def asked(**fields):
@@ -142,6 +143,18 @@ def test_hashed_shards(engine) -> None:
     homes = [splitmix(key, 5) for key in keys]
     served = [homes.count(shard) for shard in range(5)]
     assert instances(results, "db", "connections", "served") == served
+
+
+@both_engines
+def test_shards_on_a_ring(engine) -> None:
+    sharding = ConsistentHashSharding(virtual_nodes=4)
+    database = asked(connections=9, read=0.5, shards=5, sharding=sharding)
+    results = run(engine, database, at=range(30), key=tuple(range(30)), endpoint=("read",) * 30)
+    ring = hash_ring([4] * 5)
+    homes = [node_of(ring, 0, key) for key in range(30)]
+    served = [homes.count(shard) for shard in range(5)]
+    assert instances(results, "db", "connections", "served") == served
+    assert min(served) > 0
 
 
 @both_engines

@@ -225,7 +225,7 @@ class _Lowering:
             return even
         shard_of = type(part.sharding).shard_of
         return _share_by(
-            lambda keys, shards: shard_of(keys, shards, len(shares)), shares, part.shards
+            lambda keys, shards: shard_of(keys, shards, len(shares), ()), shares, part.shards
         )
 
     def cache(self, part: Cache) -> Facility:

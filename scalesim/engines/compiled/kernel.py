@@ -45,7 +45,7 @@ from scalesim.engines.compiled import (
 )
 from scalesim.kernels import arrivals, draws, sampling
 from scalesim.plan import tables
-from scalesim.policies import eviction_rules, limiting, load_balancing, sharding
+from scalesim.policies import eviction_rules, hash_ring, limiting, load_balancing, sharding
 
 __all__ = ["build_kernel", "kernel_is_cached", "mark_cached", "source_digest"]
 
@@ -126,6 +126,7 @@ _SELDOM = {
     eviction_rules.leave_heap,
     eviction_rules.oldest_of_some,
     eviction_rules.second_chance,
+    hash_ring.node_of,
     load_balancing.least_connections,
     load_balancing.power_of_two,
     load_balancing.random,
@@ -147,9 +148,9 @@ _SELDOM = {
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
-    ops, seldom_ops, tables, arrivals, draws, sampling, eviction_rules, limiting, sharding, caches,
-    cores, heap, ladders, loop, operations, patience, preemption, queues, requests, seldom,
-    skew_heap, starts, stations, strands, versions, withdrawal,
+    ops, seldom_ops, tables, arrivals, draws, sampling, eviction_rules, hash_ring, limiting,
+    sharding, caches, cores, heap, ladders, loop, operations, patience, preemption, queues,
+    requests, seldom, skew_heap, starts, stations, strands, versions, withdrawal,
 )  # fmt: skip
 
 
@@ -161,6 +162,7 @@ def _helpers() -> list[Callable[..., Any]]:
         draws,
         sampling,
         eviction_rules,
+        hash_ring,
         limiting,
         sharding,
         heap,

@@ -43,12 +43,14 @@ _left = eviction_functions("left")
 _victim = eviction_functions("victim")
 _sharding = sharding_functions()
 
-choose_target = _ladder("choose_target", "balancer, target, b, key, client", _balancing)
+choose_target = _ladder(
+    "choose_target", "balancer, target, values, b, key, item, client", _balancing
+)
 enter = _ladder("enter", "cache, entry, history, c, e", _entered)
 touch = _ladder("touch", "cache, entry, history, c, e", _touched)
 leave = _ladder("leave", "cache, entry, history, c, e", _left)
 choose_victim = _ladder("choose_victim", "cache, entry, c, key", _victim)
-choose_shard = _ladder("choose_shard", "value, shards, count", _sharding)
+choose_shard = _ladder("choose_shard", "value, shards, count, values", _sharding)
 
 LADDERS = (choose_target, enter, touch, leave, choose_victim, choose_shard)
 POLICY_FUNCTIONS = tuple(

@@ -141,7 +141,7 @@ def run_strand(st, i, now):
         elif op == ops.PICK:
             value = me.client if row.c else me.item
             count = st.clock[0].client_count if row.c else st.clock[0].key_count
-            instance = choose_shard(int(row.x), value, row.a, count) * row.b
+            instance = choose_shard(int(row.x), value, row.a, count, st.values) * row.b
             pc += 1
         else:
             then = other_operation(st, i, row, pc, instance, key, now)

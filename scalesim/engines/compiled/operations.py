@@ -50,8 +50,10 @@ def route(st, i, row, instance, key):
         st.balancer[ix(b)].policy,
         st.balancer,
         st.target,
+        st.values,
         b,
         key,
+        st.strand[i].item,
         st.strand[i].client,
     )
     target = st.target[ix(t)]

@@ -200,7 +200,8 @@ def returns(trial: Trial, strand: Strand, row: Any) -> Waits:
 def route(trial: Trial, strand: Strand, row: Any) -> Waits:
     b = row.a + (strand.frame.instance if row.b else 0)
     choose = _choose[trial.balancer[b].policy]
-    t = choose(trial.balancer, trial.target, b, strand.frame.key, strand.client)
+    tables = (trial.balancer, trial.target, trial.values)
+    t = choose(*tables, b, strand.frame.key, strand.item, strand.client)
     target = trial.target[t]
     target.in_flight += 1
     target.routed += 1
@@ -219,7 +220,7 @@ def settle(trial: Trial, strand: Strand, row: Any) -> Waits:
 def pick(trial: Trial, strand: Strand, row: Any) -> Waits:
     value = strand.client if row.c else strand.item
     count = trial.plan.item_counts[row.c]
-    strand.frame.instance = _shard_of[int(row.x)](value, row.a, count) * row.b
+    strand.frame.instance = _shard_of[int(row.x)](value, row.a, count, trial.values) * row.b
     _next(strand)
     yield from ()
 
