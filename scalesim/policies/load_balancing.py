@@ -2,10 +2,10 @@
 
 A policy's function has the signature ``choose(balancer, target, values, b, key, item, client) ->
 t``: `balancer` and `target` are tables; row b of the former has ``first``, ``count``, ``cursor``,
-``site``, ``equal`` (all weights are), ``by_item`` and ``setting`` (choices, or where in the table
-`values` the hash ring stands); rows ``first`` .. ``first + count - 1`` of the latter have
-``weight``, ``in_flight`` and ``current``. `item` is the number of the key that is asked for. It
-returns a row of `target` and may move ``cursor`` and ``current``.
+``site``, ``equal`` (all weights are), ``by_item`` and ``setting`` (choices, less than 0 if
+distinct; or where in the table `values` the hash ring stands); rows ``first`` .. ``first + count -
+1`` of the latter have ``weight``, ``in_flight`` and ``current``. `item` is the number of the key
+that is asked for. It returns a row of `target` and may move ``cursor`` and ``current``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scalesim.fields import Description, Family, Integer, Name, param
+from scalesim.fields import Description, Family, Flag, Integer, Name, param
 from scalesim.kernels.draws import hash_below, u01
+from scalesim.kernels.sampling import nth_of_permutation
 from scalesim.policies.hash_ring import VIRTUAL_NODES, node_of
 
 __all__ = [
@@ -42,6 +43,7 @@ class BalancingPolicy(Description):
 
     choose: ClassVar[Callable[..., Any]]
     choices: int = 1
+    distinct: bool = False
     virtual_nodes: int = 0
     by: str = ""
 
@@ -112,12 +114,24 @@ def ip_hash(balancer, target, values, b, key, item, client):
 
 
 def power_of_two(balancer, target, values, b, key, item, client):
-    """Draw `choices` targets with replacement and take the one with fewest requests in flight."""
+    """Draw targets and take the one with fewest requests in flight; the first drawn, of several.
+
+    A negative setting is minus their number, without replacement.
+    """
     first = balancer[b].first
     count = balancer[b].count
-    best = first + int(u01(key, balancer[b].site, 0) * count)
-    for k in range(1, balancer[b].setting):
-        t = first + int(u01(key, balancer[b].site, k) * count)
+    site = balancer[b].site
+    choices = balancer[b].setting
+    distinct = choices < 0
+    if distinct:
+        choices = min(-choices, count)
+    best = first + int(u01(key, site, 0) * count)
+    for k in range(1, choices):
+        t = first
+        if distinct:
+            t += nth_of_permutation(key, site, k, count)
+        else:
+            t += int(u01(key, site, k) * count)
         if target[t].in_flight * target[best].weight < target[best].in_flight * target[t].weight:
             best = t
     return best
@@ -169,17 +183,22 @@ class IpHash(BalancingPolicy):
 @BALANCING.add("power_of_two")
 @dataclass(frozen=True)
 class PowerOfTwo(BalancingPolicy):
-    """The better of ``choices`` targets drawn at random, with replacement.
+    """The target with fewest requests in flight of ``choices`` drawn at random: power of d choices.
 
-    Mitzenmacher, "The power of two choices in randomized load balancing", IEEE TPDS 12 (2001).
+    Relative to weights, which do not decide who is drawn; of several the first drawn. Mitzenmacher,
+    "The power of two choices in randomized load balancing", IEEE TPDS 12 (2001).
 
     Parameters
     ----------
     choices : int [2 .. 64]
+    distinct : bool
+        Draw without replacement, as nginx's ``random two`` does; all targets if there are no more
+        than `choices`.
     """
 
     choose = staticmethod(power_of_two)
     choices: int = param(Integer(2, 64), "how many targets are drawn", default=2)
+    distinct: bool = param(Flag(), "draw without replacement", default=False)
 
 
 @BALANCING.add("consistent_hash")

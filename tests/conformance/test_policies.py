@@ -24,7 +24,7 @@ from scalesim.components import (
     sleep,
 )
 from scalesim.policies.eviction import EVICTION, Clock, Lfu, SampledLru
-from scalesim.policies.load_balancing import BALANCING, PowerOfTwo
+from scalesim.policies.load_balancing import BALANCING, ConsistentHash, PowerOfTwo
 from scalesim.policies.sharding import SHARDING
 from scalesim.topology import Topology
 from scalesim.traffic import (
@@ -145,10 +145,22 @@ def test_balancing_policy(policy, build):
     assert run.arrived.sum() > 200
 
 
-@pytest.mark.parametrize("choices", [3, 64])
-def test_power_of_many_choices(choices):
-    model = balancer_over_instances(PowerOfTwo(choices=choices))
-    assert_engines_agree(model, BALANCED[balancer_over_instances], duration=2.0)
+@pytest.mark.parametrize(
+    "policy",
+    [
+        PowerOfTwo(choices=3),
+        PowerOfTwo(choices=64),
+        PowerOfTwo(distinct=True),
+        PowerOfTwo(choices=4, distinct=True),
+        PowerOfTwo(choices=64, distinct=True),
+        ConsistentHash(by="key", virtual_nodes=1),
+        ConsistentHash(virtual_nodes=40),
+    ],
+    ids=repr,
+)
+def test_balancing_policy_with_options(policy):
+    for build in (balancer_over_instances, weighted_targets):
+        assert_engines_agree(build(policy), BALANCED[build], duration=1.0)
 
 
 # Caches and shards ---------------------------------------------------------------------------

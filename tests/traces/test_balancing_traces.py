@@ -110,6 +110,15 @@ def test_power_of_two_takes_the_less_busy_of_its_draws(engine) -> None:
     assert all({picks[i], picks[i + 1]} == {0, 1} for i in range(0, 10, 2))
 
 
+@both_engines
+@pytest.mark.parametrize("choices", [3, 64])
+def test_without_replacement_all_targets_may_be_drawn(engine, choices) -> None:
+    parts = pool(PowerOfTwo(choices=choices, distinct=True), holds=50.0, targets=3)
+    targets = chosen(run(engine, *parts, at=range(9)), 50.0)
+    assert [sorted(targets[i : i + 3]) for i in (0, 3, 6)] == [[0, 1, 2]] * 3
+    assert len({tuple(targets[i : i + 3]) for i in (0, 3, 6)}) > 1  # ties: the first that is drawn
+
+
 @pytest.mark.parametrize("policy", ["random", "power_of_two"])
 def test_random_policies_repeat_with_the_seed(policy) -> None:
     parts = pool(policy, holds=0.1, targets=5)
