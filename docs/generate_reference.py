@@ -25,7 +25,7 @@ import click  # noqa: E402
 import scalesim  # noqa: E402
 from scalesim import errors, ops, units  # noqa: E402
 from scalesim.cli import main as command_line  # noqa: E402
-from scalesim.components import COMPONENTS, Endpoint, Failures, Retry  # noqa: E402
+from scalesim.components import COMPONENTS, CircuitBreaker, Endpoint, Failures, Retry  # noqa: E402
 from scalesim.components.steps import STEPS  # noqa: E402
 from scalesim.distributions import Distribution  # noqa: E402
 from scalesim.fields import (  # noqa: E402
@@ -214,7 +214,8 @@ def components_page() -> str:
         f"## Steps\n\nWhat an endpoint does, in order. In Python: `ss.compute(...)`, "
         "`ss.call(...)`, `ss.sleep(...)`, `ss.parallel(...)`, `ss.publish(...)`; "
         "the others are in `scalesim.components`.\n\n"
-        f"{family(STEPS, 3)}\n{entry(Retry, 'Retry', 3)}"
+        f"{family(STEPS, 3)}\n{entry(Retry, 'Retry', 3)}\n"
+        f"{entry(CircuitBreaker, 'CircuitBreaker', 3)}"
     )
 
 

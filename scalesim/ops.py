@@ -20,8 +20,9 @@ Withdrawal. A strand whose answer is no longer wanted may be withdrawn: it leave
 waits in, a service that it is in ends unfinished, the strands whose end it awaits are withdrawn
 before it (the youngest first), and it goes on from there on the paths of failure to its end, at
 once, with the status `timed_out`: RELEASE, UNRESERVE and SETTLE give back what it holds, LEAVE and
-STOP are as ever, FETCHED fails those who wait for its fetch, and anything else fails or is passed
-over. What it spawned and nobody awaits (a message, the applying of a write, a start) stays.
+STOP are as ever, REPORT tells the breaker that there is no outcome, FETCHED fails those who wait
+for its fetch, and anything else fails or is passed over. What it spawned and nobody awaits (a
+message, the applying of a write, a start) stays.
 
 Window. Everything is counted when it happens. A boundary at time t (end of warm-up, of a bucket of
 the time series, of the run) takes effect before any event at t: the measured window is
@@ -35,12 +36,12 @@ from scalesim.seldom_ops import SELDOM_OPERATIONS, Operation
 __all__ = [
     "ACQUIRE", "ACQUIRE_WITHIN", "ADMIT", "ADMITTED", "APPLY", "ARRIVAL", "ATTEMPT", "BRANCH",
     "BREAK", "CALL", "CHANCE", "CHECK", "COMMIT", "COMPLETED", "CONTEND", "COUNT", "DELAY",
-    "DEPARTURE", "DISMISS", "DROP", "ENTER", "FAIL", "FAILED", "FETCH", "FETCHED", "FILL", "FORK",
-    "GATHER", "HIT", "JOIN", "JUMP", "LEAVE", "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES", "OVERDUE",
-    "Operation", "PICK", "POLL", "PREEMPT", "RECORD", "REJECTED", "RELEASE", "REPAIR", "RESERVE",
-    "RETRY", "RETURN", "ROUNDING", "ROUTE", "SEND", "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN",
-    "START", "STARTED", "STOP", "TAIL", "TIMED_OUT", "TIMER", "TRANSFER", "UNRESERVE", "WAIT",
-    "WEAR", "WORK",
+    "DEPARTURE", "DISMISS", "DROP", "ENTER", "FAIL", "FAILED", "FETCH", "FETCHED", "FILL",
+    "FORK", "GATHER", "HIT", "JOIN", "JUMP", "LEAVE", "LOOKUP", "NAP", "OPERATIONS", "OUTCOMES",
+    "OVERDUE", "Operation", "PERMIT", "PICK", "POLL", "PREEMPT", "RECORD", "REJECTED",
+    "RELEASE", "REPAIR", "REPORT", "RESERVE", "RETRY", "RETURN", "ROUNDING", "ROUTE", "SEND",
+    "SERVE", "SETTLE", "SHARE", "SHED", "SPAWN", "START", "STARTED", "STOP", "TAIL",
+    "TIMED_OUT", "TIMER", "TRANSFER", "UNRESERVE", "WAIT", "WEAR", "WORK",
 ]  # fmt: skip
 
 DEPARTURE, ARRIVAL, TIMER = 1, 2, 3
@@ -218,6 +219,6 @@ OPERATIONS = (
     ACQUIRE, RELEASE, SERVE, SHARE, DELAY, TRANSFER, RESERVE, UNRESERVE, CALL, TAIL, RETURN, ROUTE,
     SETTLE, PICK, LOOKUP, FILL, DROP, CHANCE, ATTEMPT, RETRY, FORK, JOIN, SPAWN, RECORD, COUNT,
     JUMP, SEND, CONTEND, BRANCH, FAIL, WAIT, WORK, ENTER, LEAVE, ACQUIRE_WITHIN, PREEMPT, FETCH,
-    FETCHED, WEAR, BREAK, REPAIR, COMMIT, APPLY, CHECK, START, STARTED, STOP, SHED, ADMIT,
-    ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP, HIT,
+    FETCHED, WEAR, BREAK, REPAIR, COMMIT, APPLY, CHECK, START, STARTED, STOP, PERMIT, REPORT,
+    SHED, ADMIT, ADMITTED, GATHER, OVERDUE, DISMISS, POLL, NAP, HIT,
 ) = range(len(OPERATIONS))  # fmt: skip

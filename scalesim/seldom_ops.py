@@ -154,6 +154,18 @@ SELDOM_OPERATIONS = (
         "Switch station a + instance off if nobody holds a slot of station b + instance.",
     ),
     Operation(
+        "PERMIT",
+        "a: breaker, c: 1 to add the instance",
+        "Ask the circuit breaker whether a call may be made; if not, fail with `rejected`.",
+        records="rejection; the time spent in each state",
+    ),
+    Operation(
+        "REPORT",
+        "a: breaker, c: 1 to add the instance",
+        "Tell the breaker how the call ended that it has permitted; fail if that has failed.",
+        records="opening; the time spent in each state",
+    ),
+    Operation(
         "SHED",
         "a: station, b: threshold",
         "Fail with `rejected` if b or more are at station a + instance, waiting or served.",

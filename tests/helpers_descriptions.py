@@ -176,6 +176,12 @@ def _retry(fields: dict[str, Any]) -> dict[str, Any]:
     return fields if isinstance(backoff, (int, float)) else without(fields, "factor", "cap")
 
 
+def _breaker(fields: dict[str, Any]) -> dict[str, Any]:
+    if fields.get("consecutive_failures"):
+        return without(fields, "failure_ratio", "window", "minimum_calls")
+    return {**fields, "minimum_calls": 1} if "minimum_calls" in fields else fields
+
+
 def _workflow(fields: dict[str, Any]) -> dict[str, Any]:
     start, (following, *_) = fields["start"], fields["routes"].values()
     shares = {place: probability / len(following) / 2 for place, probability in following.items()}
@@ -227,6 +233,7 @@ RULES: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {
     t.ReplayTraffic: _replay,
     t.Traffic: _steady,
     c.Cache: _cache,
+    c.CircuitBreaker: _breaker,
     c.Database: _database,
     c.Service: _service,
     c.LoadBalancer: _balancer,

@@ -14,6 +14,7 @@ import scalesim as ss
 from scalesim import units
 from scalesim.components import (
     COMPONENTS,
+    CircuitBreaker,
     Failures,
     Hedge,
     RateLimiter,
@@ -200,6 +201,11 @@ def test_every_member_of_a_family_is_a_frozen_documented_description(family) -> 
 
 
 # Topology -------------------------------------------------------------------------------------
+
+
+def guarded(**fields) -> ss.Service:
+    """Return a service whose call has a circuit breaker."""
+    return web(ss.call("db.read", breaker=CircuitBreaker(**fields)))
 
 
 def web(*steps, name: str = "web", **fields):
@@ -492,6 +498,10 @@ INTEGER = "allowed is a whole number from"
         (web(ss.parallel([ss.sleep(1.0)], wait_for=2)), "wait_for: got 2, there are 1 branches"),
         (web(ss.call("db.read", cancel=True)), "steps.0.cancel: cancel needs a timeout"),
         (web(ss.call("db.read", hedge=Hedge(1.0, copies=0))), "steps.0.hedge.copies: got 0"),
+        (guarded(open_time=0.0), "steps.0.breaker.open_time: got 0"),
+        (guarded(failure_ratio=0.0), "steps.0.breaker.failure_ratio: got 0"),
+        (guarded(window=5, minimum_calls=6), "minimum_calls is 6, window 5: never reached"),
+        (guarded(window=5, consecutive_failures=2), "window has no effect with consecutive"),
         (web(ss.call("db.read", hedge=Hedge(-1.0))), "steps.0.hedge.after.value: got -1"),
         (flow({"web": {"web": 0.7, "db": 0.5}}), "routes.web: the probabilities sum to 1.2; they"),
         (flow({"web": {"web": 1.0}}), 'routes.web: from "web" there is no way out; a request'),

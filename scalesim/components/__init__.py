@@ -6,6 +6,7 @@ from scalesim.components.base import COMPONENTS, Component, MachineComponent
 from scalesim.components.cache import Cache
 from scalesim.components.cached import cached
 from scalesim.components.calls import Hedge, call, scatter
+from scalesim.components.circuit_breaker import CircuitBreaker
 from scalesim.components.database import Database
 from scalesim.components.failures import Failures
 from scalesim.components.load_balancer import LoadBalancer
@@ -19,6 +20,7 @@ from scalesim.components.workflow import Workflow
 __all__ = [
     "COMPONENTS",
     "Cache",
+    "CircuitBreaker",
     "Component",
     "Database",
     "Endpoint",

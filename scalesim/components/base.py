@@ -94,7 +94,7 @@ class Emitter(Protocol):
         """Declare a retry rule, perhaps with the waits one by one; return its index."""
 
     def rule(self, table: str, **settings: float) -> int:
-        """Declare a rule, ``retry``, ``limiter``, ``batch`` or ``partition``; return its index."""
+        """Declare a rule, ``breaker``, ``limiter``, ``batch``, ``partition``; return its index."""
 
     def background(
         self, program: str, instance: int, tag: tuple[str | int, ...], *, item: int = -1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import Emitter, Reference
+from scalesim.components.circuit_breaker import CircuitBreaker
 from scalesim.components.retries import Retry, lower_retry
 from scalesim.components.steps import STEPS, Scope, Step
 from scalesim.distributions import Constant, Distribution, times
@@ -62,10 +63,11 @@ def lower_attempts(
     cancel: bool = False,
     retry: Retry | None = None,
     hedge: Hedge | None = None,
+    breaker: CircuitBreaker | None = None,
 ) -> None:
-    """Emit a call with a time-out, retries, copies, all or none of them."""
+    """Emit a call with a time-out, retries, copies, a breaker, all or none of them."""
     component, name = counters
-    alone = timeout is None and retry is None
+    alone = timeout is None and retry is None and breaker is None
     if alone and hedge is None:
         emit.call(target, on_fail=on_fail)
         return
@@ -74,6 +76,11 @@ def lower_attempts(
         _lower_copies(emit, target, hedge, label, on_fail, counters)
         return
     emit.label(f"{label}.again")
+    failed = on_fail if retry is None else f"{label}.failed"
+    told = failed if breaker is None else f"{label}.told"
+    row, several = (-1, 0) if breaker is None else breaker.lower(emit, component, name)
+    if breaker is not None:
+        emit.op(ops.PERMIT, a=row, c=several, on_fail=failed)
     if hedge is None:
         emit.op(ops.COUNT, a=emit.counter(component, f"{name}.attempts"))
         program, instance, tag = emit.program_of(target)
@@ -89,9 +96,12 @@ def lower_attempts(
         b=instance,
         c=int(cancel),
         x=float("inf") if timeout is None else timeout,
-        on_fail=on_fail if retry is None else f"{label}.failed",
+        on_fail=told,
         tag=tag,
     )
+    if breaker is not None:
+        emit.label(told)
+        emit.op(ops.REPORT, a=row, c=several, on_fail=failed)
     if retry is not None:
         emit.op(ops.JUMP, a=f"{label}.done")
         emit.label(f"{label}.failed")
@@ -149,6 +159,8 @@ class Call(Step):
     retry : Retry, optional
     hedge : Hedge, optional
         Each attempt sends copies.
+    breaker : CircuitBreaker, optional
+        Each attempt asks it first, and fails as `rejected` if it may not be made.
     """
 
     primary = "to"
@@ -157,6 +169,9 @@ class Call(Step):
     cancel: bool = param(Flag(), "a time-out withdraws the attempt", default=False)
     retry: Retry | None = param(Nested(Retry), "what to do after a failure", default=None)
     hedge: Hedge | None = param(Nested(Hedge), "copies of a slow attempt", default=None)
+    breaker: CircuitBreaker | None = param(
+        Nested(CircuitBreaker), "stops attempts while too many fail", default=None
+    )
 
     def check_together(self) -> Iterator[Problem]:
         yield from check_cancel(self.cancel, self.timeout)
@@ -178,6 +193,7 @@ class Call(Step):
             cancel=self.cancel,
             retry=self.retry,
             hedge=self.hedge,
+            breaker=self.breaker,
         )
 
 
@@ -221,9 +237,10 @@ def call(
     cancel: bool = False,
     retry: Retry | None = None,
     hedge: Hedge | None = None,
+    breaker: CircuitBreaker | None = None,
 ) -> Call:
     """Return a step that calls ``component.endpoint`` and waits for its answer."""
-    return Call(to, timeout=timeout, cancel=cancel, retry=retry, hedge=hedge)
+    return Call(to, timeout=timeout, cancel=cancel, retry=retry, hedge=hedge, breaker=breaker)
 
 
 def scatter(to: str, *, wait_for: int | None = None, cancel: bool = False) -> Scatter:

@@ -62,6 +62,10 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
     versions, version_count = _versions(emit, item_counts[0])
     station = emit.table("station", tables.STATION)
     limiter, meters = _limiters(emit, traffic, station)
+    breaker = emit.table("breaker", tables.BREAKER)
+    for row in breaker:
+        row["first"] = meters
+        meters += int(row["window"])
     replay = lower_replay(names, traffic)
     plan = Plan(
         code=code,
@@ -75,6 +79,7 @@ def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
         dispatch=dispatch,
         cache=cache,
         retry=emit.table("retry", tables.RETRY_RULE),
+        breaker=breaker,
         limiter=limiter,
         batch=emit.table("batch", tables.BATCH_RULE),
         partition=emit.table("partition", tables.PARTITION_RULE),

@@ -39,6 +39,7 @@ _ORDERS = {
     "priority": tables.PRIORITY,
 }
 _RULES = {
+    "breaker": tables.BREAKER,
     "limiter": tables.LIMITER,
     "batch": tables.BATCH_RULE,
     "partition": tables.PARTITION_RULE,

@@ -14,6 +14,8 @@ __all__ = [
     "BATCHES",
     "BATCH_RULE",
     "BATCH_SLOTS",
+    "BREAKER",
+    "BREAKER_KNOWS",
     "BURSTS",
     "CACHE",
     "CLOSED",
@@ -214,6 +216,23 @@ LIMITER = np.dtype(
 )
 """``limit``: of the burst, or of a window; ``first``, ``size``: its cells in the meter table, so
 many for each client if ``by_client``."""
+BREAKER = np.dtype(
+    [
+        ("failure_ratio", "f8"),
+        ("in_a_row", "i8"),
+        ("window", "i8"),
+        ("minimum", "i8"),
+        ("open_time", "f8"),
+        ("trials", "i8"),
+        ("level", "i8"),
+        ("rejected", "i8"),
+        ("opened", "i8"),
+        ("first", "i8"),
+    ]
+)
+"""``in_a_row``: failures that open it, 0: the ratio decides; ``first``: of `window` meter cells."""
+BREAKER_KNOWS = ("state", "generation", "calls", "failures", "position", "begun")
+"""What an engine adds, beside ``until`` when it is open; all 0 at first."""
 BATCH_RULE = np.dtype(
     [
         ("station", "i8"),
@@ -260,6 +279,7 @@ class Plan:
     dispatch: np.ndarray
     cache: np.ndarray
     retry: np.ndarray
+    breaker: np.ndarray
     limiter: np.ndarray
     batch: np.ndarray
     partition: np.ndarray

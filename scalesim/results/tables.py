@@ -193,6 +193,8 @@ def _counted(results: Results, time: float) -> Iterator[tuple[str, str, float]]:
             yield name, f"retry_amplification[{label}]", value / calls
         elif what == "first_failed":
             yield name, f"first_attempt_failed_ratio[{label}]", value / calls
+        elif what.startswith("breaker_"):
+            yield name, f"{what}[{label}]", value
         elif what != "calls":
             yield name, metric, value
         if what == "stale_reads":

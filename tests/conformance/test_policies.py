@@ -10,6 +10,7 @@ from conformance.engines import assert_engines_agree
 from scalesim import distributions as dist
 from scalesim.components import (
     Cache,
+    CircuitBreaker,
     Database,
     Failures,
     Hedge,
@@ -19,6 +20,7 @@ from scalesim.components import (
     Service,
     call,
     compute,
+    fail,
     parallel,
     publish,
     sleep,
@@ -255,6 +257,41 @@ def test_coalescing_with_callers_that_leave(placement, cancel):
     traffic = open_traffic(400.0, timeout=0.03, cancel=cancel)
     run = assert_engines_agree(topology, traffic, duration=2.0)
     assert run.cache["coalesced"].sum() > 50
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+@pytest.mark.parametrize(
+    "breaker",
+    [
+        CircuitBreaker(window=10, minimum_calls=5, open_time=0.02, trial_calls=3),
+        CircuitBreaker(failure_ratio=0.2, window=7, open_time=0.1, trial_calls=1),
+        CircuitBreaker(consecutive_failures=2, open_time=0.02, trial_calls=2),
+    ],
+    ids=repr,
+)
+def test_circuit_breaker(breaker, cancel):
+    """With time-outs, retries, copies and lost races; callee's failures of every kind."""
+    back = Service(
+        "back", instances=2, workers=2, backlog=1, endpoints={"load": [sleep(EXP(0.01)), fail(0.1)]}
+    )
+    steps = [
+        call("back", breaker=breaker),
+        call("back", timeout=0.01, cancel=cancel, retry=Retry(3, backoff=0.002), breaker=breaker),
+        parallel(
+            [call("back", hedge=Hedge(0.005, cancel=cancel), breaker=breaker)],
+            [sleep(0.02)],
+            wait_for=1,
+            cancel=cancel,
+        ),
+    ]
+    front = web(*steps, workers=9, instances=3)
+    traffic = open_traffic(200.0, timeout=0.05, cancel=cancel)
+    edge = LoadBalancer("edge", targets="web")
+    run = assert_engines_agree(Topology(edge, front, back, entry="edge"), traffic, duration=3.0)
+    count = dict(zip(run.plan.counter_names, run.counter.sum(axis=0), strict=True))
+    assert count["web", "get.0->back.breaker_opened"] > 5
+    assert count["web", "get.0->back.breaker_rejected"] > 5
+    assert (run.level_time.sum(axis=0).reshape(-1, 3).sum(axis=0) > 0).all()
 
 
 @pytest.mark.parametrize("demand", [0.0, EXP(0.01)])

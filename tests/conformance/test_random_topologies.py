@@ -17,6 +17,7 @@ from hypothesis import given, settings, strategies as st
 from scalesim import distributions as dist
 from scalesim.components import (
     Cache,
+    CircuitBreaker,
     Component,
     Database,
     Endpoint,
@@ -96,6 +97,17 @@ hedges = st.none() | st.builds(
     moments | st.builds(dist.Exponential, positive),
     copies=st.integers(1, 2),
     cancel=st.booleans(),
+)
+breakers = st.none() | st.one_of(
+    st.builds(
+        CircuitBreaker,
+        failure_ratio=st.sampled_from((0.3, 0.5, 1.0)),
+        window=st.integers(2, 4),
+        minimum_calls=st.none() | st.integers(1, 2),
+        open_time=positive,
+        trial_calls=small,
+    ),
+    st.builds(CircuitBreaker, consecutive_failures=small, open_time=positive, trial_calls=small),
 )
 chances = st.sampled_from((0.0, 0.1, 0.5, 1.0))
 timeouts = st.none() | positive
@@ -410,8 +422,9 @@ class Parts:
                 if hedge and not sharded and dict(self.scattered).get(to, 0) > hedge.copies:
                     hedge = replace(hedge, distinct=draw(st.booleans()))
                 cancel = timeout is not None and draw(st.booleans())
-                again = draw(retries)
-                found.append(call(to, timeout=timeout, cancel=cancel, retry=again, hedge=hedge))
+                again, breaker = draw(retries), draw(breakers)
+                rest = {"retry": again, "hedge": hedge, "breaker": breaker}
+                found.append(call(to, timeout=timeout, cancel=cancel, **rest))
         return found
 
 

@@ -25,6 +25,7 @@ from numba.extending import overload, register_jitable
 
 from scalesim import ops, seldom_ops
 from scalesim.engines.compiled import (
+    breakers,
     caches,
     cores,
     heap,
@@ -45,7 +46,14 @@ from scalesim.engines.compiled import (
 )
 from scalesim.kernels import arrivals, draws, sampling
 from scalesim.plan import tables
-from scalesim.policies import eviction_rules, hash_ring, limiting, load_balancing, sharding
+from scalesim.policies import (
+    breaking,
+    eviction_rules,
+    hash_ring,
+    limiting,
+    load_balancing,
+    sharding,
+)
 
 __all__ = ["build_kernel", "kernel_is_cached", "mark_cached", "source_digest"]
 
@@ -118,6 +126,8 @@ _SELDOM = {
     arrivals.burst_gap,
     arrivals.draw_popularity,
     arrivals.gap_in_profile,
+    breaking.change,
+    breaking.report,
     caches.count_by_key,
     caches.warm_caches,
     eviction_rules.count_use,
@@ -148,9 +158,10 @@ _SELDOM = {
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _SOURCES = (
-    ops, seldom_ops, tables, arrivals, draws, sampling, eviction_rules, hash_ring, limiting,
-    sharding, caches, cores, heap, ladders, loop, operations, patience, preemption, queues,
-    requests, seldom, skew_heap, starts, stations, strands, versions, withdrawal,
+    ops, seldom_ops, tables, arrivals, draws, sampling, breaking, eviction_rules, hash_ring,
+    limiting, sharding, breakers, caches, cores, heap, ladders, loop, operations, patience,
+    preemption, queues, requests, seldom, skew_heap, starts, stations, strands, versions,
+    withdrawal,
 )  # fmt: skip
 
 
@@ -161,6 +172,7 @@ def _helpers() -> list[Callable[..., Any]]:
         arrivals,
         draws,
         sampling,
+        breaking,
         eviction_rules,
         hash_ring,
         limiting,
@@ -170,6 +182,7 @@ def _helpers() -> list[Callable[..., Any]]:
         skew_heap,
         stations,
         cores,
+        breakers,
         starts,
         patience,
         preemption,

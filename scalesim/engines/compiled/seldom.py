@@ -7,6 +7,7 @@ the state costs tens of nanoseconds, and models that use none of this pay nothin
 from __future__ import annotations
 
 from scalesim import ops
+from scalesim.engines.compiled.breakers import breaker_operation
 from scalesim.engines.compiled.caches import begin_fetch, end_fetch
 from scalesim.engines.compiled.cores import change_level, core_event, unit_operation, work
 from scalesim.engines.compiled.heap import ix
@@ -32,6 +33,8 @@ def seldom_operation(st, i, row, pc, instance, key, now):
         return pc + 1
     if ops.WEAR <= op <= ops.REPAIR:
         return unit_operation(st, i, row, pc, s, key, now)
+    if op == ops.PERMIT or op == ops.REPORT:
+        return breaker_operation(st, i, row, pc, instance, now)
     if ops.START <= op <= ops.STOP:
         return start_operation(st, i, row, pc, instance, key, now)
     if op == ops.FETCH:

@@ -15,7 +15,7 @@ from scalesim.engines.compiled.strands import FREE
 from scalesim.kernels.draws import BUCKETS
 from scalesim.kernels.sampling import ziggurat_tables
 from scalesim.ops import OUTCOMES
-from scalesim.plan import Plan
+from scalesim.plan import Plan, tables
 from scalesim.plan.tables import FIFO, REPLAY, SOURCE
 from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec
 
@@ -131,6 +131,14 @@ STRAND = np.dtype(
         ("inside", "i8"),
         ("hit", "i8"),
         ("version", "i8"),
+        ("ticket", "i8"),
+    ]
+)
+BREAKER_STATE = np.dtype(
+    [
+        *tables.BREAKER.descr,
+        *((name, "i8") for name in tables.BREAKER_KNOWS),
+        ("until", "f8"),
     ]
 )
 CORE_STATE = np.dtype(
@@ -185,6 +193,7 @@ class State(NamedTuple):
     versions: np.ndarray
     version: np.ndarray
     retry: np.ndarray
+    breaker: np.ndarray
     limiter: np.ndarray
     meter: np.ndarray
     batch: np.ndarray
@@ -264,6 +273,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         versions=plan.versions.copy(),
         version=np.zeros(plan.version_count, np.int64),
         retry=plan.retry.copy(),
+        breaker=_filled(plan.breaker, BREAKER_STATE),
         limiter=plan.limiter.copy(),
         meter=np.zeros(plan.meter_count),
         batch=plan.batch.copy(),

@@ -8,6 +8,7 @@ its row, as `WITHDRAWN`, until then: the heap is not searched.
 from __future__ import annotations
 
 from scalesim import ops
+from scalesim.engines.compiled.breakers import leave_breaker
 from scalesim.engines.compiled.caches import end_fetch, leave_fetch
 from scalesim.engines.compiled.cores import change_level, leave_cores
 from scalesim.engines.compiled.heap import ix
@@ -143,6 +144,9 @@ def unwind(st, i, now):
         elif op == ops.STOP:
             stop(st, row, instance)
             pc += 1
+        elif op == ops.REPORT:
+            leave_breaker(st, i, row, instance)
+            pc = row.on_fail
         elif op == ops.JUMP:
             pc = row.a
         else:

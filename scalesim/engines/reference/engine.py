@@ -21,17 +21,13 @@ from scalesim.engines.base import (
     endless_loop,
     requests_at_once,
 )
+from scalesim.engines.reference.breakers import breakers_of
 from scalesim.engines.reference.clock import after, fire
 from scalesim.engines.reference.cores import Core, CoresStation, Level
 from scalesim.engines.reference.interpreter import OPERATION_OF
 from scalesim.engines.reference.model import CacheModel, Frame, Strand, Waits, as_objects
 from scalesim.engines.reference.preemption import PreemptiveStation
-from scalesim.engines.reference.stations import (
-    BatchStation,
-    RateStation,
-    SharedStation,
-    Station,
-)
+from scalesim.engines.reference.stations import BatchStation, RateStation, SharedStation, Station
 from scalesim.kernels.arrivals import (
     batch_gap,
     burst_gap,
@@ -94,6 +90,7 @@ class Trial:
         self.endpoint = as_objects(plan.endpoint)
         self.retry = as_objects(plan.retry)
         self.limiter = as_objects(plan.limiter)
+        self.breaker = breakers_of(plan)
         self.meter = [0.0] * plan.meter_count
         self.batch = as_objects(plan.batch)
         self.partition = as_objects(plan.partition)

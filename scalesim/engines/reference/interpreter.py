@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from scalesim import ops
+from scalesim.engines.reference.breakers import permit, report
 from scalesim.engines.reference.cache_operations import (
     chance,
     drop,
@@ -312,5 +313,5 @@ OPERATION_OF: tuple[Callable[[Trial, Strand, Any], Waits], ...] = (
     route, settle, pick, lookup, fill, drop, chance, attempt, retry, fork, join, spawn, record,
     count, jump, send, share, branch, fail, wait, work, enter, leave, acquire_within, preempt,
     fetch, fetched, wear, breaks, repair, commit, apply, check, start, started, stop,
-    *QUEUE_OPERATIONS, hit,
+    permit, report, *QUEUE_OPERATIONS, hit,
 )  # fmt: skip

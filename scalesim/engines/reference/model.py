@@ -67,6 +67,7 @@ class Strand:
     message: Message | None = None
     hit: bool = False
     version: int = 0
+    ticket: int = 0
 
     @property
     def number(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scalesim import ops
+from scalesim.engines.reference.breakers import leave_breaker
 from scalesim.engines.reference.model import Strand
 from scalesim.engines.reference.serving import switch_off
 
@@ -63,6 +64,9 @@ def _unwind(trial: Trial, strand: Strand) -> None:
         elif row.op == ops.STOP:
             switch_off(trial, row, frame.instance)
             frame.pc += 1
+        elif row.op == ops.REPORT:
+            leave_breaker(trial, strand, row)
+            frame.pc = row.on_fail
         elif row.op == ops.JUMP:
             frame.pc = row.a
         else:
