@@ -194,6 +194,8 @@ def _queue(fields: dict[str, Any]) -> dict[str, Any]:
         fields = without(fields, "batch_handling", "linger")
     elif fields["batch"][0] == 1:
         fields = without(fields, "linger")
+    if "prefetch" in fields:
+        fields = without(fields, "batch", "batch_handling", "linger", "poll_interval", "partitions")
     if not isinstance(fields.get("poll_interval"), d.Constant):
         fields = without(fields, "poll")
     return {**fields, "capacity": fields["capacity"] or 1} if "capacity" in fields else fields

@@ -18,6 +18,7 @@ from scalesim.components.steps import (
 from scalesim.distributions import Constant, Distribution, times
 from scalesim.errors import Problem
 from scalesim.fields import Integer, Name, Number, Span, param
+from scalesim.policies.load_balancing import InTurn
 from scalesim.policies.sharding import PARTITION_BY
 
 __all__ = ["MessageQueue"]
@@ -63,6 +64,11 @@ class MessageQueue(MachineComponent):
         as evenly as possible, the first consumers having one more.
     partition_by : {"key", "client", "random"}
         What decides the partition.
+    prefetch : int, optional [1 .. 1,000,000]
+        Messages that one consumer may have been handed and not have finished (AMQP 0-9-1's
+        ``basic.qos``; RabbitMQ's ``prefetch_count``). They are handed out in turn, as soon as there
+        are any, and wait behind each other even if another consumer is idle by then. None: a
+        consumer is handed a message when it is idle.
     """
 
     handler: tuple[Step, ...] = param(steps_kind(), "what a consumer does with a message")
@@ -91,6 +97,10 @@ class MessageQueue(MachineComponent):
     )
     partition_by: str = param(Name(choices=PARTITION_BY), "what decides a partition", default="key")
 
+    prefetch: int | None = param(
+        Integer(1, 1_000_000), "unfinished messages of a consumer", default=None
+    )
+
     def endpoint_names(self) -> tuple[str, ...]:
         return ("publish",)
 
@@ -118,6 +128,15 @@ class MessageQueue(MachineComponent):
                 ("capacity",),
             )
 
+        if self.prefetch is not None:
+            for name in ("batch", "poll_interval", "partitions"):
+                if getattr(self, name) is not None:
+                    message = f"prefetch and {name} are both given: give one way to get messages"
+                    yield Problem("", message, ("prefetch",))
+            if self.capacity == 0:
+                message = "capacity 0 leaves no messages to prefetch"
+                yield Problem("", message, ("prefetch",))
+
     def references(self) -> Iterator[Reference]:
         if isinstance(self.handler, tuple):
             for each in steps_references(self.handler):
@@ -134,11 +153,12 @@ class MessageQueue(MachineComponent):
 
     def lower(self, emit: Emitter) -> None:
         limit = 0 if self.when_full == "reject" else None
+        apart = self.partitions is not None or self.prefetch is not None
         consumers = emit.station(
             self.name,
             "consumers",
-            count=1 if self.partitions is None else self.consumers,
-            slots=self.consumers if self.partitions is None else 1,
+            count=self.consumers if apart else 1,
+            slots=1 if apart else self.consumers,
             kind="batches" if self._gathers else "slots",
             queue_limit=limit if self.capacity == 0 else None,
         )
@@ -176,10 +196,34 @@ class MessageQueue(MachineComponent):
             emit.op(ops.RELEASE, a=room if room >= 0 else consumers)
         emit.op(ops.RETURN)
 
-    def _handled(self, emit: Emitter, room: int, consumers: int) -> None:
-        """Emit a message's program: hold a consumer while the handler runs."""
+    def _prefetched(self, emit: Emitter, room: int) -> None:
+        """Emit a message's program: be handed to a consumer that may have more, and wait there."""
+        assert self.prefetch is not None
+        handed = emit.station(self.name, "unacknowledged", slots=self.consumers * self.prefetch)
         emit.program(f"{self.name}.message")
         emit.op(ops.COUNT, a=emit.counter(self.name, "published"))
+        emit.op(ops.ACQUIRE, a=handed, on_fail="end")
+        if room >= 0:
+            emit.op(ops.RELEASE, a=room)
+        emit.op(ops.CALL, a=f"{self.name}.deliver", on_fail="end")
+        emit.label("end")
+        emit.op(ops.RELEASE, a=handed)
+        emit.op(ops.RETURN)
+        program = f"{self.name}.handle@consumer"
+        members = [(program, consumer, 1.0) for consumer in range(self.consumers)]
+        balancer = emit.balancer(self.name, InTurn(limit=self.prefetch), members)
+        emit.program(f"{self.name}.deliver")
+        emit.route(balancer, 0)
+        emit.program(program)
+
+    def _handled(self, emit: Emitter, room: int, consumers: int) -> None:
+        """Emit a message's program: hold a consumer while the handler runs."""
+        if self.prefetch is not None:
+            self._prefetched(emit, room)
+            room = -1
+        else:
+            emit.program(f"{self.name}.message")
+            emit.op(ops.COUNT, a=emit.counter(self.name, "published"))
         if self.capacity != 0:
             emit.op(ops.ACQUIRE, a=consumers, on_fail="end")
         if room >= 0:

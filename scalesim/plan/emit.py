@@ -138,7 +138,7 @@ class PlanEmitter:
         site = site_hash(component, "balancing", policy.type_name)
         first = len(self.target_names)
         equal = int(len({weight for _, _, weight in members}) == 1)
-        setting = -policy.choices if policy.distinct else policy.choices
+        setting = policy.setting
         if policy.virtual_nodes:
             setting = self.ring([max(round(policy.virtual_nodes * m[2]), 1) for m in members])
         head = (balancing_code(policy), first, len(members), setting, int(policy.by == "key"))

@@ -23,6 +23,7 @@ __all__ = [
     "BALANCING",
     "BalancingPolicy",
     "ConsistentHash",
+    "InTurn",
     "IpHash",
     "LeastConnections",
     "PowerOfTwo",
@@ -42,20 +43,24 @@ class BalancingPolicy(Description):
     """
 
     choose: ClassVar[Callable[..., Any]]
-    choices: int = 1
-    distinct: bool = False
     virtual_nodes: int = 0
     by: str = ""
+
+    @property
+    def setting(self) -> int:
+        """The number that the policy's function finds in its balancer's row."""
+        return 0
 
 
 def balancing_functions() -> tuple[Callable[..., Any], ...]:
     """Return the functions of all policies; a policy's code is its index."""
-    return tuple(member.choose for member in BALANCING.members.values())  # type: ignore[attr-defined]
+    members = (*BALANCING.members.values(), InTurn)
+    return tuple(member.choose for member in members)  # type: ignore[attr-defined]
 
 
 def balancing_code(policy: BalancingPolicy) -> int:
     """Return the code of `policy`."""
-    return list(BALANCING.members).index(policy.type_name)
+    return balancing_functions().index(policy.choose)
 
 
 def round_robin(balancer, target, values, b, key, item, client):
@@ -143,6 +148,20 @@ def consistent_hash(balancer, target, values, b, key, item, client):
     return balancer[b].first + node_of(values, balancer[b].setting, value)
 
 
+def in_turn(balancer, target, values, b, key, item, client):
+    """Return the next target from the cursor on with fewer in flight than the setting.
+
+    There is one: who asks has got one of all their places.
+    """
+    first = balancer[b].first
+    count = balancer[b].count
+    cursor = balancer[b].cursor
+    while target[first + cursor].in_flight >= balancer[b].setting:
+        cursor = (cursor + 1) % count
+    balancer[b].cursor = (cursor + 1) % count
+    return first + cursor
+
+
 @BALANCING.add("round_robin")
 @dataclass(frozen=True)
 class RoundRobin(BalancingPolicy):
@@ -200,6 +219,10 @@ class PowerOfTwo(BalancingPolicy):
     choices: int = param(Integer(2, 64), "how many targets are drawn", default=2)
     distinct: bool = param(Flag(), "draw without replacement", default=False)
 
+    @property
+    def setting(self) -> int:
+        return -self.choices if self.distinct else self.choices
+
 
 @BALANCING.add("consistent_hash")
 @dataclass(frozen=True)
@@ -223,3 +246,15 @@ class ConsistentHash(BalancingPolicy):
     virtual_nodes: int = param(
         Integer(1, 10_000), "points of a target of weight 1", default=VIRTUAL_NODES
     )
+
+
+@dataclass(frozen=True)
+class InTurn(BalancingPolicy):
+    """How a message queue hands messages to consumers: in turn, `limit` to each. Not for models."""
+
+    choose = staticmethod(in_turn)
+    limit: int = param(Integer(1), "what a target may have in flight", default=1)
+
+    @property
+    def setting(self) -> int:
+        return self.limit

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["NO_LIMIT", "Bottleneck"]
 
-NO_LIMIT = ("room", "repair", "start")
+NO_LIMIT = ("room", "repair", "start", "unacknowledged")
 """Resources that are full because of others (a queue's room) or limit no request by themselves."""
 
 

@@ -553,6 +553,10 @@ TIMES = (0.0, 0.0, 0.01, 0.01, 0.01, 0.5, 0.5, 1.0, 1.25, 1.25, 1.999)
 
 CASES = {
     "queue rejects": queue_case(100.0, capacity=3, consumers=2),
+    "prefetch": queue_case(100.0, consumers=3, prefetch=2),
+    "prefetch from a bounded queue": queue_case(
+        100.0, capacity=3, consumers=2, prefetch=4, when_full="block"
+    ),
     "queue blocks": queue_case(100.0, capacity=3, consumers=2, when_full="block"),
     "queue without a bound": queue_case(200.0, consumers=1),
     "failing branches": failing_branches(),

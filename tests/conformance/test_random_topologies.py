@@ -170,6 +170,7 @@ consuming = st.one_of(
         optional=partitions,
     ),
     st.fixed_dictionaries(partitions),
+    st.fixed_dictionaries({"prefetch": small}),
 )
 sizes = st.sampled_from((0.0, 1000.0)) | st.builds(dist.Exponential, st.just(1000.0))
 popularity = st.one_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from traces.tracing import both_engines, ends, instances, metric, near, outcomes, run
 
 import scalesim as ss
@@ -83,3 +84,42 @@ def test_a_handler_may_work_in_parallel(engine) -> None:
     jobs = ss.MessageQueue("jobs", handler=[ss.parallel([ss.sleep(1.0)], [ss.sleep(3.0)])])
     results = run(engine, jobs, at=[0, 0])
     assert metric(results, "jobs", "message_time_mean_s") == near((3 + 6) / 2)
+
+
+@both_engines
+@pytest.mark.parametrize(
+    ("prefetch", "times", "waited"),
+    [
+        # The first consumer is busy until 5, the second free at 1.25 and then whenever it is done.
+        (None, [5, 1, 1.75, 2.5, 3.25], 0.0),
+        (1, [5, 1, 1.75, 2.5, 3.25], 0.75 + 1.5 + 2.25),
+        # The third message waits behind the first; the fifth is handed out at 1.25.
+        (2, [5, 1, 5.5, 1.5, 2.25], 0.25),
+        # The fifth waits behind the first and the third.
+        (3, [5, 1, 5.5, 1.5, 6], 0.0),
+    ],
+)
+def test_prefetch(engine, prefetch, times, waited) -> None:
+    handler = [ss.sleep(ss.distributions.Recorded((5.0, 1.0, 1.0, 1.0, 1.0)))]
+    jobs = ss.MessageQueue("jobs", handler=handler, consumers=2, prefetch=prefetch)
+    results = run(engine, jobs, at=[0, 0.25, 0.5, 0.75, 1])
+    assert metric(results, "jobs", "message_time_mean_s") == near(sum(times) / 5)
+    assert metric(results, "jobs", "message_time_max_s") == near(max(times))
+    if prefetch is not None:
+        assert instances(results, "jobs", "unacknowledged", "waited") == near([waited])
+        served = {1: [1, 4], 2: [2, 3], 3: [3, 2]}[prefetch]
+        assert instances(results, "jobs", "consumers", "served") == served
+
+
+@both_engines
+def test_a_queue_is_full_of_what_is_not_handed_out(engine) -> None:
+    jobs = ss.MessageQueue("jobs", handler=[ss.sleep(2.0)], prefetch=2, capacity=1)
+    results = run(engine, jobs, at=[0, 0, 0, 0, 2, 2])
+    # Two are handed out, one waits: the fourth is rejected; at 2 there is room for one of two.
+    assert [outcome for _, outcome in outcomes(results)] == [
+        *["completed"] * 3,
+        "rejected",
+        "completed",
+        "rejected",
+    ]
+    assert metric(results, "jobs", "message_time_mean_s") == near((2 + 4 + 6 + 6) / 4)

@@ -137,6 +137,7 @@ _SELDOM = {
     eviction_rules.oldest_of_some,
     eviction_rules.second_chance,
     hash_ring.node_of,
+    load_balancing.in_turn,
     load_balancing.least_connections,
     load_balancing.power_of_two,
     load_balancing.random,
