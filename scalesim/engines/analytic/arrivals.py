@@ -13,8 +13,8 @@ from scalesim.engines.analytic.balancing import mean_field, pooled_and_mean_fiel
 from scalesim.engines.analytic.flows import Flows, Stream
 from scalesim.engines.analytic.model import Facility
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
-from scalesim.engines.analytic.pools import Pool
-from scalesim.engines.analytic.stations import Arrivals, Unstable
+from scalesim.engines.analytic.pools import Pool, plenty
+from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable
 from scalesim.policies.load_balancing import (
     IpHash,
     LeastConnections,
@@ -47,30 +47,34 @@ class Balanced:
     targets: int = 0
     choices: int | None = None
 
-    def chain(self, pool: Pool) -> Occupancy | None:
-        """Return the number at the node if the balancer looks for the least loaded, else None.
+    def chain(self, pool: Pool) -> tuple[Occupancy, frozenset[str]] | None:
+        """Return the number at the node, and doubts, if the balancer looks for the least loaded.
 
         Raises
         ------
         Unstable
         """
-        if not self.targets or not pool.rate:
+        offered = pool.rate * pool.law.mean
+        endless = not pool.stations and plenty(pool.size.slots, offered)
+        if not self.targets or not pool.rate or endless:
             return None
-        speed = pool.speed(min(pool.size.slots, _DEEP))
-        top = len(speed) - 1
+        speed = pool.speed(min(pool.size.slots, max(_DEEP, math.ceil(2 * offered))))
+        top, limit = len(speed) - 1, pool.size.limit
+        most = None if limit is None else pool.size.slots + limit
 
         def at(n: int) -> float:
             return float(speed[min(n - 1, top)])
 
-        if speed[-1] <= pool.rate:
-            if pool.size.limit is not None:
-                return None  # all lines are full whatever the balancer does
+        if speed[-1] <= pool.rate and most is None:
             raise Unstable(pool.name)
         total = pool.rate * self.targets
-        chain = shortest_of(self.targets, self.choices, total, at)
+        chain = shortest_of(self.targets, self.choices, total, at, most)
         if chain is not None:
-            return chain
-        return self._between(pool, speed, total)
+            return chain, NO_DOUBT
+        if most is not None:
+            chain = mean_field(self.choices or self.targets, pool.rate, at, most)
+            return chain, frozenset({"mean field"})
+        return self._between(pool, speed, total), frozenset({"mean field"})
 
     def _between(self, pool: Pool, speed: np.ndarray, total: float) -> Occupancy:
         """Return a mixture of the mean-field and the random chain with the wanted mean."""
@@ -156,10 +160,7 @@ def _through(stream: Stream, before: Arrivals) -> Balanced:
         return Balanced(before.every(1 / share).doubted("weighted round robin as if Erlang"))
     if isinstance(choice.policy, (LeastConnections, PowerOfTwo)) and equal:
         drawn = choice.policy.choices if isinstance(choice.policy, PowerOfTwo) else None
-        stream_in = before.as_poisson()
-        if choice.targets > 3:
-            stream_in = stream_in.doubted("mean field")
-        return Balanced(stream_in, choice.targets, drawn)
+        return Balanced(before.as_poisson(), choice.targets, drawn)
     if isinstance(choice.policy, (Random, IpHash)):
         return Balanced(before.as_poisson())
     return Balanced(before.as_poisson().doubted("balanced as if at random"))

@@ -21,7 +21,11 @@ _MOST_STATES = {2: 20_000, 3: 6_000}
 
 
 def shortest_of(
-    targets: int, choices: int | None, rate: float, speed: Callable[[int], float]
+    targets: int,
+    choices: int | None,
+    rate: float,
+    speed: Callable[[int], float],
+    top: int | None = None,
 ) -> Occupancy | None:
     """Return the occupancy of one of few equal targets, exactly but for the cut-off.
 
@@ -34,6 +38,8 @@ def shortest_of(
         Of all requests.
     speed : function
         Completions a second of a target with n in flight.
+    top : int, optional
+        So many in flight at most; what is sent to a full target is turned away.
 
     Returns
     -------
@@ -46,9 +52,9 @@ def shortest_of(
     >>> round(2 * two.mean / 160, 6)
     0.029557
     """
-    if speed(10_000) * targets <= rate:
+    if top is None and speed(10_000) * targets <= rate:
         raise ValueError("arrivals are at least as fast as departures can get")
-    depth = 16
+    depth = min(16, top or 16)
     while math.comb(depth + targets, targets) <= _MOST_STATES.get(targets, 0):
         states = list(itertools.combinations_with_replacement(range(depth + 1), targets))
         p = _solve(states, depth, choices, rate, speed)
@@ -56,9 +62,9 @@ def shortest_of(
         for state, probability in zip(states, p, strict=True):
             for n in state:
                 marginal[n] += probability / targets
-        if marginal[-1] < 1e-6:
+        if marginal[-1] < 1e-6 or depth == top:
             return Occupancy(marginal)
-        depth = depth * 3 // 2
+        depth = min(depth * 3 // 2, top or depth * 2)
     return None
 
 
@@ -102,7 +108,9 @@ def _solve(
     return solution
 
 
-def mean_field(choices: int, rate: float, speed: Callable[[int], float]) -> Occupancy:
+def mean_field(
+    choices: int, rate: float, speed: Callable[[int], float], top: int | None = None
+) -> Occupancy:
     """Return the occupancy of one of infinitely many targets, the least loaded of `choices` drawn.
 
     Parameters
@@ -112,6 +120,8 @@ def mean_field(choices: int, rate: float, speed: Callable[[int], float]) -> Occu
         For each target.
     speed : function
         Completions a second of a target with n in flight.
+    top : int, optional
+        So many in flight at most.
 
     Examples
     --------
@@ -119,9 +129,9 @@ def mean_field(choices: int, rate: float, speed: Callable[[int], float]) -> Occu
     >>> round(many.mean, 6)
     2.352652
     """
-    if speed(10_000) <= rate:
+    if top is None and speed(10_000) <= rate:
         raise ValueError("arrivals are at least as fast as departures can get")
-    depth = 64
+    depth = min(64, top or 64)
     while True:
         service = np.asarray([speed(n) for n in range(1, depth + 1)])
         arrival = np.full(depth, rate)
@@ -134,9 +144,9 @@ def mean_field(choices: int, rate: float, speed: Callable[[int], float]) -> Occu
             if np.abs(wanted - arrival).max() < 1e-9 * rate:
                 break
             arrival = (wanted + arrival) / 2
-        if p[-1] < 1e-10:
+        if p[-1] < 1e-10 or depth == top:
             return Occupancy(p)
-        depth *= 2
+        depth = min(2 * depth, top or 2 * depth)
 
 
 def pooled_and_mean_field(pooled: float, field: float) -> float:

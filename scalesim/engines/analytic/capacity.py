@@ -10,7 +10,8 @@ import math
 from typing import NamedTuple
 
 from scalesim.engines.analytic.flows import Flows
-from scalesim.engines.analytic.model import ROOT, Facility, Use, parts_within
+from scalesim.engines.analytic.model import ROOT, Ask, Facility, Send, Use
+from scalesim.engines.analytic.reach import completion, weighted
 from scalesim.engines.analytic.solver import Solution, Solver
 from scalesim.engines.analytic.stations import MOST_SLOTS
 
@@ -46,7 +47,14 @@ class Offered(NamedTuple):
 
 def offered_loads(solver: Solver, rate: float) -> list[Offered]:
     """Return what `rate` new requests a second ask of each resource."""
-    solution = Solution(rate, solver.flows(rate, {}, {}), facilities=solver.facilities)
+    flows, failed = solver.failing(rate)
+    solution = Solution(rate, flows, facilities=solver.facilities)
+
+    def completing(part: Ask | Send) -> float:
+        if isinstance(part, Send):
+            return 1.0
+        return 1 - failed[part.to] * (flows.miss[part.missed] if part.missed else 1.0)
+
     rows = []
     for name, facility in solver.facilities.items():
         if name == ROOT:
@@ -56,16 +64,21 @@ def offered_loads(solver: Solver, rate: float) -> list[Offered]:
             for endpoint, program in facility.programs.items():
                 if program.pool != pool:
                     continue
-                held = math.fsum(solution.bare_part(part).mean for part in program.inside)
+                here = math.prod(completion(part, completing) for part in program.before)
+                held = 0.0
+                for part in program.inside:
+                    held += here * solution.bare_part(part).mean
+                    here *= completion(part, completing)
                 for node, rate_here in enumerate(_rates(solution.flows, facility, endpoint)):
                     loads[node] += rate_here * held
             rows.append(_row(name, pool, size.slots, loads, rate, size.limit is not None))
         for resource, sizes in facility.resources.items():
             loads = [0.0] * facility.nodes
             for endpoint, program in facility.programs.items():
+                parts = (*program.before, *program.inside, *program.after)
                 work = math.fsum(
-                    part.law.mean
-                    for part in parts_within((*program.before, *program.inside, *program.after))
+                    weight * part.law.mean
+                    for part, weight in weighted(parts, completing)
                     if isinstance(part, Use) and part.resource == resource
                 )
                 for node, rate_here in enumerate(_rates(solution.flows, facility, endpoint)):

@@ -26,7 +26,9 @@ from scalesim.engines.analytic.model import (
 from scalesim.engines.analytic.networks import ClosedNetwork
 from scalesim.engines.analytic.nodes import Node
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
+from scalesim.engines.analytic.part_replies import completing
 from scalesim.engines.analytic.pools import Pool
+from scalesim.engines.analytic.reach import weighted
 from scalesim.engines.analytic.replies import Reply, one_of
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solution, Solver
@@ -40,6 +42,7 @@ __all__ = ["MOST_USERS", "solve_closed"]
 
 MOST_USERS = 5000
 _ROUNDS = 100
+_OUTSIDE = ("before", "beside", "after")
 
 
 def solve_closed(topology: Topology, traffic: ClosedTraffic) -> AnalyticResults:
@@ -89,9 +92,10 @@ class _Network:
     def __init__(self, solver: Solver, traffic: ClosedTraffic, rate: float) -> None:
         self.solver, self.users, self.rate = solver, traffic.users, rate
         self.think = traffic.think_time.mean
-        self.found = Solution(rate, solver.flows(rate, {}, {}), facilities=solver.facilities)
+        flows, failed = solver.failing(rate)
+        self.found = Solution(rate, flows, facilities=solver.facilities)
         for place in solver.order:  # until they are known
-            self.found.replies[place] = Reply(self.found.bare(place))
+            self.found.replies[place] = Reply(self.found.bare(place), failed=failed[place])
         self.nodes: dict[tuple[str, int], Node] = {}
         self.inside: set[str] = set()
         self.keys: list[tuple[str, int, str]] = []
@@ -112,7 +116,7 @@ class _Network:
             if not keeps_poisson(stream):
                 self.doubts |= {"balanced as if at random"}
         placed = node.make_stations()
-        outside = list(placed.get("", []))
+        outside = [each for where in _OUTSIDE for each in placed.get(where, [])]
         for pool_name, size in facility.pools.items():
             if size.slots >= self.users:
                 outside += placed.get(pool_name, [])
@@ -156,11 +160,15 @@ class _Network:
             visits = node.answer.rates[endpoint] / self.rate
             size = node.facility.pools.get(program.pool)
             held = size is not None and size.slots < self.users
-            parts = (*program.before, *program.after, *(() if held else program.inside))
-            for part in parts:
-                alone = isinstance(part, Use) and part.resource not in node.stations
-                if alone or isinstance(part, Pause):
-                    self.delay += visits * part.law.mean  # type: ignore[union-attr]
+            for where, parts, here in node.stages(program):
+                if held and where == program.pool:
+                    continue
+                for part, weight in weighted(parts, completing(self.found), here):
+                    alone = isinstance(part, Use) and part.resource not in node.stations
+                    if alone or isinstance(part, Pause):
+                        self.delay += (
+                            visits * weight * part.law.mean  # type: ignore[union-attr]
+                        )
 
     def _solve(self) -> None:
         single = len(self.stations) == 1
@@ -256,6 +264,7 @@ class _Network:
             holds = {load.endpoint: load.delay for load in pool.loads}
         return replace(
             answer, rejected=self.lost, wait=times.fitted(wait, wait * wait), holds=holds,
+            wait_probability=answer.wait_probability / (1 - self.lost),
             theorem="finite source",
         )  # fmt: skip
 

@@ -275,12 +275,16 @@ class Figures:
         work = served = 0.0
         stations = []
         for answer, count in self._nodes(component):
-            rate, seconds = self.solver.demand(facility, answer, resource)
+            rate, seconds = answer.demands[resource]
             work += count * seconds
             served += count * rate
             if resource in answer.resources:
                 stations.append((count, answer.resources[resource]))
         rates = self._rate_doubts.get(component, frozenset()) | self.extra
+        rates = rates.union(
+            *(reply.doubts for answer, _ in self._nodes(component)
+              for reply in answer.replies.values() if reply.completed < 1 - 1e-12)
+        )  # fmt: skip
         doubts = rates.union(*(s.doubts for _, s in stations))
         inside = math.fsum(c * s.rate * s.response for c, s in stations) or work
         # Waiting in line or sharing: both are the time beyond the demand itself.

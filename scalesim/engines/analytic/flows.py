@@ -135,7 +135,7 @@ def flows_of(
         keys = flows.keys.get(place, popularity)
         component = topology.components.get(name)
         if isinstance(component, Cache) and endpoint == "get":
-            keys = _look_up(flows, component, here, keys)
+            keys = _look_up(flows, component, here, keys, is_poisson.get(place, True))
         program = facilities[name].programs[endpoint]
         own = is_poisson.get(place, True) and plain.get(place, True)
         apart = place in forked
@@ -181,7 +181,7 @@ def _arrive(
         keys = (old * before + keys * times) / max(before + times, 1e-300)
     flows.keys[to] = keys
     choice = part.choice if isinstance(part, Ask) else None
-    if choice is None:
+    if choice is None or len(choice.shares) < facility.nodes:  # a balancer sees one database
         choice = facility.spread.get(to[1])
     owner = choice.owner if choice is not None else ""
     stream = flows.streams.setdefault(to[0], {}).setdefault(owner, Stream(choice=choice))
@@ -193,7 +193,9 @@ def _arrive(
     is_poisson[to] = is_poisson.get(to, True) and poisson and random
 
 
-def _look_up(flows: Flows, part: Cache, rate: float, keys: np.ndarray | None) -> np.ndarray | None:
+def _look_up(
+    flows: Flows, part: Cache, rate: float, keys: np.ndarray | None, poisson: bool
+) -> np.ndarray | None:
     """Find the cache's miss ratio; return the popularity of the keys that miss."""
     if part.hit_ratio is not None:
         flows.miss[part.name], flows.hit_method[part.name] = 1 - part.hit_ratio, ""
@@ -212,8 +214,9 @@ def _look_up(flows: Flows, part: Cache, rate: float, keys: np.ndarray | None) ->
         hits = (keys > 0).astype(float)
     elif everything:
         hits = caching.ttl_hits(keys * rate, age, renewed)
-        if part.origin is not None:
-            flows.hit_method[part.name] = "time to live without fetch times"
+        doubts = [] if part.origin is None else ["time to live without fetch times"]
+        doubts += [] if poisson else ["arrivals as if Poisson"]
+        flows.hit_method[part.name] = ", ".join(doubts)
     else:
         lru = isinstance(part.eviction, Lru)
         hits = (caching.lru_hits if lru else caching.fifo_hits)(keys, int(part.items))

@@ -1,4 +1,4 @@
-"""The time until all branches of a fork have ended."""
+"""The time until all branches of a fork have ended, or so many as are needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from scalesim.engines.analytic import times
 from scalesim.engines.analytic.fork_join import fork_join_response
-from scalesim.engines.analytic.model import Ask, Fork
+from scalesim.engines.analytic.model import Ask, Fork, Use, parts_within
+from scalesim.engines.analytic.reach import at_least
 from scalesim.engines.analytic.replies import Reply
 from scalesim.engines.analytic.stations import PoolAnswer
 
@@ -18,27 +19,72 @@ __all__ = ["joined"]
 
 
 def joined(solution: Solution, part: Fork, branches: list[Reply]) -> Reply:
-    """Return what a fork answers whose branches may wait: the slowest of them.
+    """Return what a fork answers: its slowest branch, or the one that makes up the number.
 
-    Branches that each call an M/M/1 station of their own, all equal: Nelson and Tantawi's formula,
-    exact for two. Others: as if the branches' times were independent.
+    Branches that nobody makes wait or turns away are independent: order statistics (David &
+    Nagaraja, "Order statistics", 2003). All of two branches that each call an M/M/1 station of
+    their own, both equal: exact (Nelson & Tantawi); of more their approximation. Others: as if the
+    branches' times were independent, although they come to their stations at the same moment.
     """
     doubts = frozenset[str]().union(*(branch.doubts for branch in branches))
+    needed = part.needed or len(branches)
+    queues = max(branch.queues for branch in branches)
+    crowded = queues or any(branch.rejected or branch.timed_out for branch in branches)
+    lost = _losses(branches, needed)
+    if sum(lost.values()) and (needed < len(branches) or _mixed_failures(branches)):
+        doubts |= {"failures as if alike"}
+    time = _together(branches, needed)
+    gone = times.ranked([each.time for each in branches], needed)
+    if sum(lost.values()) and needed == len(branches):
+        gone = _after_all(branches, time)
+    if crowded:
+        equal = _equal_stations(solution, part) if needed == len(branches) else None
+        queues = max(2, queues)
+        if equal is None:
+            doubts |= {"branches as if independent"}
+        else:
+            mean = fork_join_response(len(branches), *equal)
+            doubts |= {"Nelson-Tantawi"} if len(branches) > 2 else frozenset()
+            time = times.fitted(mean, time.variance)
+    return Reply(time, **lost, doubts=doubts, queues=queues, gone=gone)
+
+
+def _losses(branches: list[Reply], needed: int) -> dict[str, float]:
+    """Return the shares that fail, by outcome: that of the branches that fail, in proportion."""
+    lost = 1 - at_least([branch.completed for branch in branches], needed)
+    by = {name: math.fsum(branch.shares()[name] for branch in branches)
+          for name in branches[0].shares()}  # fmt: skip
+    total = math.fsum(by.values())
+    return {name: lost * share / total if total else 0.0 for name, share in by.items()}
+
+
+def _mixed_failures(branches: list[Reply]) -> bool:
+    kinds = {name for branch in branches for name, share in branch.shares().items() if share}
+    return len(kinds) > 1
+
+
+def _together(branches: list[Reply], needed: int) -> times.Time:
+    """Return the time of the `needed`-th branch that completes, given that so many do."""
+    if needed == len(branches) or all(branch.completed == 1 for branch in branches):
+        return times.ranked([branch.time for branch in branches], needed)
+    return times.ranked([branch.time for branch in branches], needed,
+                        [branch.completed for branch in branches])  # fmt: skip
+
+
+def _after_all(branches: list[Reply], completed: times.Time) -> times.Time:
+    """Return when all branches have ended, given that not all completed."""
+    ends = [
+        times.mixed([(b.completed, b.time), (1 - b.completed, b.gone)]) for b in branches
+    ]  # fmt: skip
+    whole = times.ranked(ends, len(ends))
     ok = math.prod(branch.completed for branch in branches)
-    rejected = 1 - math.prod(1 - branch.rejected for branch in branches)
-    lost = {"rejected": rejected, "failed": max(1 - ok - rejected, 0.0)}
-    together = times.ranked([branch.time for branch in branches], len(branches))
-    queues = max(2, max(branch.queues for branch in branches))
-    equal = _equal_stations(solution, part)
-    if equal is None:
-        doubts |= {"branches as if independent"}
-        return Reply(together, **lost, doubts=doubts, queues=queues)
-    load, service = equal
-    mean = fork_join_response(len(branches), load, service)
-    if len(branches) > 2:
-        doubts |= {"Nelson-Tantawi"}
-    fit = times.fitted(mean, together.variance)
-    return Reply(fit, **lost, doubts=doubts, queues=queues)
+    mean = max((whole.mean - ok * completed.mean) / (1 - ok), 0.0)
+    return times.fitted(mean, mean * mean)
+
+
+def computes(part: Fork) -> bool:
+    """Return whether more than one branch uses a resource of the node."""
+    return sum(any(isinstance(each, Use) for each in parts_within(b)) for b in part.branches) > 1
 
 
 def _equal_stations(solution: Solution, part: Fork) -> tuple[float, float] | None:

@@ -137,7 +137,8 @@ class _Lowering:
         if isinstance(step, Publish):
             return Send((step.to, "publish"))
         assert isinstance(step, Parallel)
-        return Fork(tuple(self.steps(branch) for branch in step.branches))
+        branches = tuple(self.steps(branch) for branch in step.branches)
+        return Fork(branches, step.wait_for or 0)
 
     def service(self, part: Service) -> Facility:
         widest = max(computations_at_once(each.steps) for each in part.endpoints.values())
@@ -210,8 +211,10 @@ class _Lowering:
                 # Every replica applies every write: shares of applies sum to the replicas.
                 shares[:, list(chosen)] = 1.0 if name == "apply" else 1 / len(chosen)
                 shares *= shard[:, None]
-                policy = part.balancing
-                spread[name] = Choice(f"{part.name}.{name}", policy, shares.ravel(), len(chosen))
+                # No replica is chosen for an apply, so that none gets every second one, say.
+                targets = 1 if name == "apply" else len(chosen)
+                owner = f"{part.name}.{name}"
+                spread[name] = Choice(owner, part.balancing, shares.ravel(), targets)
         return Facility(part.name, part.type_name, nodes, pools, resources, programs, spread)
 
     def shard_shares(self, part: Database) -> np.ndarray:

@@ -118,9 +118,10 @@ class Send:
 
 
 class Fork(NamedTuple):
-    """Run branches at once and wait for all."""
+    """Run branches at once and wait for so many as are needed; 0: all, and their ends."""
 
     branches: tuple[tuple[Part, ...], ...]
+    needed: int = 0
 
 
 Part = Use | Pause | Ask | Either | Visits | Failing | Send | Fork

@@ -15,19 +15,20 @@ from scalesim.engines.analytic.model import (
     Ask,
     Either,
     Facility,
+    Failing,
     Fork,
     Part,
     Pause,
     Program,
     Send,
     Use,
-    Visits,
     parts_within,
 )
 from scalesim.engines.analytic.occupancy import Occupancy
-from scalesim.engines.analytic.part_replies import reply_of
+from scalesim.engines.analytic.part_replies import completing, reply_of
 from scalesim.engines.analytic.pools import Pool
-from scalesim.engines.analytic.replies import DONE, Reply, asked, in_turn
+from scalesim.engines.analytic.reach import completion, weighted
+from scalesim.engines.analytic.replies import DONE, Reply, in_turn
 from scalesim.engines.analytic.stations import (
     MOST_SLOTS,
     NO_DOUBT,
@@ -39,7 +40,7 @@ from scalesim.engines.analytic.stations import (
     Unstable,
     open_station,
 )
-from scalesim.engines.analytic.times import Time
+from scalesim.engines.analytic.times import NOTHING, Time
 
 if TYPE_CHECKING:
     from scalesim.engines.analytic.solver import Solution, Solver
@@ -63,6 +64,8 @@ class NodeAnswer:
         Whether Poisson requests leave as a Poisson stream.
     reached : dict of part to float
         How often an ask or send is made, for each request at its place.
+    demands : dict of resource to (float, float) [1/s, ratio]
+        Uses a second, and seconds of work a second.
     """
 
     members: list[int]
@@ -72,6 +75,7 @@ class NodeAnswer:
     replies: dict[str, Reply] = field(default_factory=dict)
     plain: dict[str, bool] = field(default_factory=dict)
     reached: dict[Ask | Send, float] = field(default_factory=dict)
+    demands: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Node:
@@ -104,7 +108,11 @@ class Node:
         front = name in self.solver.fronts
         balanced = arrivals_at(self.solver.arrivals, front, self.facility, self.solution.flows)
         arrivals = balanced.arrivals
-        nested = self.solve_resources(arrivals)
+        nested = self.make_stations()
+        arrivals = self._solve_outside(nested.pop("before", []), arrivals)
+        self._solve_beside(nested.pop("beside", []), arrivals)
+        balanced = replace(balanced, arrivals=arrivals)
+        after = nested.pop("after", [])
         for name in self.facility.pools:
             pool = self.pool(name, nested.get(name, []), set())
             callees = self.callees(name)
@@ -120,12 +128,14 @@ class Node:
             self.answer.resources |= {
                 key: each for key, each in answer.stations.items() if key in self.stations
             }
+        plain = all(each.plain for each in self.answer.pools.values())
+        self._solve_outside(after, arrivals if plain else arrivals.smoothed())
         self.put_replies(arrivals)
         return self.answer
 
     def settle(self, chain: Occupancy, rate: float, doubts: frozenset[str]) -> NodeAnswer:
         """Return the answer for a known number at the one pool."""
-        nested = self.solve_resources(Arrivals())
+        nested = self.make_stations()
         ((name, _),) = self.facility.pools.items()
         pool = self.pool(name, nested.get(name, []), set())
         answer = pool.settled(chain, rate, doubts)
@@ -136,40 +146,51 @@ class Node:
 
     def own_pool(self) -> Pool:
         """Return the one pool of a facility that is a station inside its caller's."""
-        nested = self.solve_resources(Arrivals())
+        nested = self.make_stations()
         ((name, _),) = self.facility.pools.items()
         return self.pool(name, nested.get(name, []), set())
 
     # Resources ------------------------------------------------------------------------------
 
-    def _uses(self, resource: str) -> Iterable[tuple[str, Use, str]]:
-        """Yield (endpoint, use, pool) of a resource; the pool empty outside one or in a branch."""
+    def stages(self, program: Program) -> Iterable[tuple[str, tuple[Part, ...], float]]:
+        """Yield (where, parts, how often they are begun) of what a program does, in order."""
+        ask = completing(self.solution)
+        here = 1.0
+        for where, parts in (("before", program.before), (program.pool, program.inside),
+                             ("after", program.after)):  # fmt: skip
+            if where == program.pool and where in self.answer.pools:
+                here *= 1 - self.answer.pools[where].rejected
+            yield where, parts, here
+            here *= math.prod(completion(part, ask) for part in parts)
+
+    def _uses(self, resource: str) -> Iterable[tuple[str, Use, str, float]]:
+        """Yield (endpoint, use, where, how often) of a resource.
+
+        Where: the pool that is held, ``before`` it or ``after``, or ``beside``: in a branch.
+        """
+        ask = completing(self.solution)
         for name, program in self.facility.programs.items():
-            for where, parts in (("", program.before), (program.pool, program.inside),
-                                 ("", program.after)):  # fmt: skip
-                for part in parts:
+            for where, parts, here in self.stages(program):
+                own = {id(part) for part in parts}
+                for part, weight in weighted(parts, ask, here):
                     if isinstance(part, Use) and part.resource == resource:
-                        yield name, part, where
-                    elif isinstance(part, Fork):
-                        for inner in parts_within((part,)):
-                            if isinstance(inner, Use) and inner.resource == resource:
-                                yield name, inner, ""
+                        yield name, part, where if id(part) in own else "beside", weight
 
     def make_stations(self) -> dict[str, list[str]]:
-        """Make stations of the resources; return those inside one pool alone, by pool.
+        """Make stations of the resources; return their names by where they are used.
 
-        The others are under the name ``""``.
+        ``beside``: in branches, or in several pools.
         """
         placed: dict[str, list[str]] = {}
         for name, resource in self.facility.resources.items():
             uses = list(self._uses(name))
             if resource.alone or not uses:
                 continue
-            weighted = [(self.answer.rates[e], times.drawn(u.law)) for e, u, _ in uses]
-            if not any(weight for weight, _ in weighted):
-                weighted = [(1.0, time) for _, time in weighted]
-            law = times.mixed(weighted)
-            alike = {u.law for e, u, _ in uses if self.answer.rates[e] or len(uses) == 1}
+            shares = [(self.answer.rates[e] * w, times.drawn(u.law)) for e, u, _, w in uses]
+            if not any(weight for weight, _ in shares):
+                shares = [(1.0, time) for _, time in shares]
+            law = times.mixed(shares)
+            alike = {u.law for e, u, _, w in uses if self.answer.rates[e] * w or len(uses) == 1}
             plain = resource.shared or (
                 len(alike) == 1 and all(isinstance(each, Exponential) for each in alike)
             )
@@ -184,28 +205,39 @@ class Node:
                 plain,
                 MOST_SLOTS if slowed else min(resource.slots, 100_000),
             )
-            pools = {where for _, _, where in uses}
-            placed.setdefault(pools.pop() if len(pools) == 1 else "", []).append(name)
+            places = {where for _, _, where, _ in uses}
+            placed.setdefault(places.pop() if len(places) == 1 else "beside", []).append(name)
         return placed
 
     def use_rate(self, resource: str) -> float:
         """Return how often a resource is used [1/s]."""
-        return math.fsum(self.answer.rates[e] for e, _, _ in self._uses(resource))
+        return math.fsum(self.answer.rates[e] * weight for e, _, _, weight in self._uses(resource))
 
-    def solve_resources(self, arrivals: Arrivals) -> dict[str, list[str]]:
-        """Make stations of the resources; solve those that are not inside one pool alone."""
-        placed = self.make_stations()
-        for name in placed.pop("", []):
-            rate = self.use_rate(name)
-            if rate == 0:
-                continue
-            if len({pool for _, _, pool in self._uses(name)}) > 1:
-                arrivals = arrivals.doubted("pools beside each other")
-            answer = open_station(self.stations[name], rate, arrivals)
-            if answer is None:
-                raise Unstable(name)
-            self.answer.resources[name] = answer
-        return placed
+    def _solve_outside(self, names: list[str], arrivals: Arrivals) -> Arrivals:
+        """Solve stations before or after the pools; return how requests leave them."""
+        for name in names:
+            self._solve_alone(name, arrivals)
+            if not self.stations[name].plain:
+                arrivals = arrivals.smoothed()
+        return arrivals
+
+    def _solve_beside(self, names: list[str], arrivals: Arrivals) -> None:
+        """Solve stations in branches or in several pools, as if nobody were turned away."""
+        for name in names:
+            places = {where for _, _, where, _ in self._uses(name)}
+            beside = "branches as if independent" if places == {"beside"} else _BESIDE
+            sizes = self.facility.pools.values()
+            limited = {_BESIDE} if any(size.limit is not None for size in sizes) else set()
+            self._solve_alone(name, arrivals.doubted(beside, *limited))
+
+    def _solve_alone(self, name: str, arrivals: Arrivals) -> None:
+        rate = self.use_rate(name)
+        if rate == 0:
+            return
+        answer = open_station(self.stations[name], rate, arrivals)
+        if answer is None:
+            raise Unstable(name)
+        self.answer.resources[name] = answer
 
     # Pools ----------------------------------------------------------------------------------
 
@@ -231,36 +263,53 @@ class Node:
     def _load(
         self, endpoint: str, rate: float, program: Program, nested: set[str], callees: set[str]
     ) -> tuple[Load, Time]:
-        delays: list[Time] = []
         work: dict[str, tuple[float, float]] = {}
-        raw: list[Time] = []
-        doubts = NO_DOUBT
+        doubts = again = NO_DOUBT
         calls = False
+        steps: list[tuple[Time, Reply]] = []  # what a part takes at stations here, and elsewhere
+        here = 1.0
         for part in program.inside:
+            place, bare = "", NOTHING
             if isinstance(part, Use) and part.resource in nested:
-                visits, demand = work.get(part.resource, (0.0, 0.0))
-                total = visits * demand + part.law.mean
-                work[part.resource] = (visits + 1, total / (visits + 1))
-                raw.append(times.drawn(part.law))
-                continue
-            if isinstance(part, Ask) and part.to[0] in callees:
-                visits, demand = work.get(part.to[0], (0.0, 0.0))
-                bare = self.solution.bare(part.to).mean
-                work[part.to[0]] = (visits + 1, (visits * demand + bare) / (visits + 1))
-                raw.append(self.solution.bare(part.to))
-                continue
-            reply = self.reply_of(part)
-            doubts |= reply.doubts
-            calls = calls or isinstance(part, (Ask, Either, Fork))
-            delays.append(reply.time)
-            raw.append(reply.time)
-        single = program.inside[0] if len(program.inside) == 1 else None
-        law = single.law if isinstance(single, (Use, Pause)) else None
-        exponential = law.mean if isinstance(law, Exponential) else 0.0
+                place, bare = part.resource, times.drawn(part.law)
+            elif isinstance(part, Ask) and part.to[0] in callees:
+                place, bare = part.to[0], self.solution.bare(part.to)
+            if place:
+                again |= {place} if place in work else NO_DOUBT
+                visits, demand = work.get(place, (0.0, 0.0))
+                total = visits * demand + here * bare.mean
+                work[place] = (visits + here, total / (visits + here) if visits + here else 0.0)
+                reply = self.solution.asked(part)._replace(time=NOTHING, gone=NOTHING) if (
+                    isinstance(part, Ask)) else DONE  # fmt: skip
+            else:
+                reply = self.reply_of(part)
+                calls = calls or isinstance(part, (Ask, Either, Fork))
+                doubts |= reply.doubts
+            steps.append((bare, reply))
+            here *= reply.completed
+        delay = law = NOTHING
+        for bare, reply in reversed(steps):
+            if reply.completed < 1:
+                ok, lost = reply.completed, 1 - reply.completed
+                delay = times.mixed([(ok, times.added([reply.time, delay])), (lost, reply.gone)])
+                law = times.mixed(
+                    [(ok, times.added([bare, reply.time, law])),
+                     (lost, times.added([bare, reply.gone]))]
+                )  # fmt: skip
+            else:
+                delay = times.added([reply.time, delay])
+                law = times.added([bare, reply.time, law])
+        exponential = self._exponential(program.inside)
+        single = _lasting(program.inside)
         if isinstance(single, Use) and single.resource in self.stations.keys() - nested:
             exponential, calls = 0.0, True
-        load = Load(endpoint, rate, times.added(delays), work, exponential, doubts, calls)
-        return load, times.added(raw)
+        return Load(endpoint, rate, delay, work, exponential, doubts, calls, again), law
+
+    def _exponential(self, parts: tuple[Part, ...]) -> float:
+        """Return the mean of the one exponential law that is all that happens, 0: more does."""
+        single = _lasting(parts)
+        law = single.law if isinstance(single, (Use, Pause)) else None
+        return law.mean if isinstance(law, Exponential) else 0.0
 
     def callees(self, pool: str) -> set[str]:
         """Return the components that only this pool calls."""
@@ -306,10 +355,11 @@ class Node:
             self.solution.deferred.pop(callee, None)
 
     def _solved(self, pool: Pool, balanced: Balanced) -> PoolAnswer:
-        chain = balanced.chain(pool)
-        if chain is None:
+        found = balanced.chain(pool)
+        if found is None:
             return pool.solved(balanced.arrivals)
-        doubts = balanced.arrivals.doubts | pool.doubts
+        chain, doubts = found
+        doubts |= balanced.arrivals.doubts | pool.doubts
         if not pool.exponential:
             doubts |= {"as if exponential"}
         answer = pool.settled(chain, pool.rate, doubts, (1 + pool.law.scv) / 2)
@@ -323,10 +373,14 @@ class Node:
 
     def put_replies(self, arrivals: Arrivals) -> None:
         """Put together what each endpoint answers, and how often it comes to its calls."""
+        for resource in self.facility.resources:
+            uses = [(self.answer.rates[e] * w, u.law.mean) for e, u, _, w in self._uses(resource)]
+            work = math.fsum(rate * mean for rate, mean in uses)
+            self.answer.demands[resource] = (math.fsum(rate for rate, _ in uses), work)
         for endpoint, program in self.facility.programs.items():
+            self._note_reached(program)
             pool = self.answer.pools.get(program.pool)
             parts: list[Reply] = []
-            here = 1.0
             for stage, steps in (("before", program.before), ("inside", program.inside),
                                  ("after", program.after)):  # fmt: skip
                 if stage == "inside" and pool is not None:
@@ -334,16 +388,14 @@ class Node:
                     parts.append(
                         Reply(pool.wait, pool.rejected, doubts=pool.wait_doubts, queues=queue)
                     )
-                    here *= 1 - pool.rejected
-                for step in steps:
-                    here = self._reach(step, here)
-                    if stage != "inside" or pool is None:
-                        parts.append(self.reply_of(step))
-                if stage == "inside" and pool is not None:
+                if stage != "inside" or pool is None:
+                    parts += [self.reply_of(step) for step in steps]
+                else:
                     inner = in_turn([self.reply_of(step) for step in steps])
+                    held = pool.holds[endpoint] if inner.completed == 1 else inner.time
                     parts.append(
                         inner._replace(
-                            time=pool.holds[endpoint],
+                            time=held,
                             doubts=inner.doubts | pool.hold_doubts,
                             queues=max(inner.queues, len(pool.stations)),
                         )
@@ -358,20 +410,20 @@ class Node:
                 and all(self.stations[r].plain for r in resources if r in self.stations)
             )
 
-    def _reach(self, step: Part, here: float) -> float:
-        """Note how often calls are made; return the share of requests that go on."""
-        if isinstance(step, Fork):
-            for branch in step.branches:
-                at = here
-                for inner in branch:
-                    at = self._reach(inner, at)
-        elif isinstance(step, (Either, Visits)):
-            for ask in step.asks:
-                self._reach(ask, here)
-        elif isinstance(step, Send):
-            self.answer.reached[step] = here
-            return here
-        elif isinstance(step, Ask):
-            once = asked(self.solution.replies.get(step.to, DONE), step.timeout, step.retry)
-            self.answer.reached[step] = here * once.attempts
-        return here * self.reply_of(step).completed
+    def _note_reached(self, program: Program) -> None:
+        ask = completing(self.solution)
+        for _, parts, here in self.stages(program):
+            for part, weight in weighted(parts, ask, here):
+                if isinstance(part, (Ask, Send)):
+                    attempts = self.solution.asked(part).attempts if isinstance(part, Ask) else 1.0
+                    self.answer.reached[part] = weight * attempts
+
+
+_BESIDE = "pools beside each other"
+
+
+def _lasting(parts: tuple[Part, ...]) -> Part | None:
+    """Return the one part that takes time, if nothing but failures and messages follow it."""
+    if parts and all(isinstance(each, (Failing, Send)) for each in parts[1:]):
+        return parts[0]
+    return None

@@ -58,6 +58,24 @@ class Occupancy:
             return tail * r ** (count - len(p))
         return float(p[count:].sum()) + tail
 
+    def departures(self, speed: np.ndarray, beyond: int = 0) -> float:
+        """Return departures a second that leave `beyond` or more behind.
+
+        As many come in to find `beyond` or more: each level is crossed as often up as down.
+
+        Parameters
+        ----------
+        speed : float array [1/s]
+            With 1, 2, ... in the station; the last holds for all beyond.
+        """
+        p, r = self.probability, self.ratio
+        last = len(p) - 1
+        at = np.asarray(speed)[np.minimum(np.arange(last), len(speed) - 1)]
+        found = float(np.dot(p[beyond + 1 :], at[beyond:]))
+        if r:
+            found += float(p[-1] * speed[-1]) * r ** max(beyond + 1 - last, 1) / (1 - r)
+        return found
+
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
     """Return where `function` changes sign between `low` and `high`, by bisection.

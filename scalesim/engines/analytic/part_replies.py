@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,17 +14,19 @@ from scalesim.engines.analytic.model import (
     Fork,
     Part,
     Pause,
+    Send,
     Use,
     Visits,
 )
-from scalesim.engines.analytic.replies import DONE, Reply, asked, in_turn, one_of, repeated
+from scalesim.engines.analytic.reach import Completing
+from scalesim.engines.analytic.replies import DONE, Reply, in_turn, one_of, repeated
 from scalesim.engines.analytic.stations import NO_DOUBT, Station, StationAnswer
 from scalesim.engines.analytic.times import NOTHING
 
 if TYPE_CHECKING:
     from scalesim.engines.analytic.solver import Solution
 
-__all__ = ["reply_of"]
+__all__ = ["completing", "reply_of"]
 
 
 def reply_of(
@@ -61,12 +62,37 @@ def reply_of(
         return Reply(NOTHING, failed=part.probability)
     if isinstance(part, Fork):
         branches = [in_turn([again(each) for each in branch]) for branch in part.branches]
-        return _fork(part, solution, branches)
+        return joined(solution, part, branches)
+    if isinstance(part, Send):
+        return _sent(part, solution)
     return DONE
 
 
+def completing(solution: Solution) -> Completing:
+    """Return what share of each call is answered, and of each message is taken."""
+
+    def share(part: Ask | Send) -> float:
+        return (_ask if isinstance(part, Ask) else _sent)(part, solution).completed
+
+    return share
+
+
+def _sent(part: Send, solution: Solution) -> Reply:
+    """Return what a publisher sees: a full queue that rejects, or nothing at all."""
+    name, endpoint = part.to
+    if endpoint == "publish":
+        return solution.replies.get(part.to, DONE)
+    if endpoint != "message":
+        return DONE
+    (answer,) = solution.nodes[name]
+    pool = answer.pools["consumers"]
+    if not pool.rejected:
+        return DONE
+    return Reply(NOTHING, rejected=pool.rejected, doubts=pool.wait_doubts)
+
+
 def _ask(part: Ask, solution: Solution) -> Reply:
-    reply = asked(solution.replies.get(part.to, DONE), part.timeout, part.retry)
+    reply = solution.asked(part)
     if not part.missed:
         return reply
     miss = solution.flows.miss[part.missed]
@@ -97,12 +123,3 @@ def _use(part: Use, stations: Mapping[str, Station], answers: Mapping[str, Stati
     use = answer.occupancy.at_least(station.slots)
     queueing = times.fitted(wait, wait * wait * (2 / max(use, 1e-9) - 1))
     return Reply(times.added([queueing, drawn]), doubts=answer.doubts, queues=1)
-
-
-def _fork(part: Fork, solution: Solution, branches: list[Reply]) -> Reply:
-    if any(branch.queues for branch in branches):
-        return joined(solution, part, branches)
-    ok = math.prod(branch.completed for branch in branches)
-    together = times.ranked([branch.time for branch in branches], len(branches))
-    doubts = NO_DOUBT.union(*(branch.doubts for branch in branches))
-    return Reply(together, failed=1 - ok, doubts=doubts)

@@ -121,8 +121,9 @@ class Pool:
     def _delay_only(self, arrivals: Arrivals) -> PoolAnswer:
         slots, limit = self.size
         offered = self.rate * self.delay
+        nothing = offered == 0
         holds = {load.endpoint: load.delay for load in self.loads}
-        if plenty(slots, offered) or (offered < slots and erlang_c(slots, offered) < _NEVER):
+        if nothing or plenty(slots, offered) or (offered < slots and erlang_c(slots, offered) < _NEVER):
             return PoolAnswer(
                 NOTHING, holds, 0.0, offered, 0.0, 0.0,
                 hold_doubts=self.doubts, theorem="infinite server", plain=not self.doubts,
@@ -190,7 +191,11 @@ class Pool:
             rate = self.rate * self.visits[each.name]
             if rate == 0:
                 continue
+            if not each.plain and any(each.name in load.again for load in self.loads):
+                arrivals = arrivals.smoothed()
             answer = open_station(each, rate, arrivals)
+            if not each.plain:
+                arrivals = arrivals.smoothed()
             if answer is None:
                 if self.size.slots > MOST_SLOTS and self.size.limit is None:
                     raise Unstable(each.name)
@@ -250,8 +255,9 @@ class Pool:
         """
         slots = min(self.size.slots, MOST_SLOTS)
         p, ratio = chain.probability, chain.ratio
+        speed = self.speed(len(p))
         finite = limited and self.size.limit is not None and ratio == 0
-        lost = float(p[-1]) if finite else 0.0
+        lost = max(1 - chain.departures(speed) / rate, 0.0) if finite else 0.0
         held = np.zeros(slots + 1)
         top = min(len(p), slots + 1)
         held[:top] = p[:top]
@@ -272,8 +278,9 @@ class Pool:
                 doubt = NO_DOUBT if each.plain else {f"{each.name} as if exponential"}
                 found[each.name] = StationAnswer(inside, response, served, doubts | doubt)
         holds = {load.endpoint: self.hold(load, found) for load in self.loads}
+        blocked = chain.departures(speed, slots) / through if through else 0.0
         return self._settled(
-            chain, rate, lost, holds, found, doubts, doubts, "M/M(n)/c", variability
+            chain, rate, lost, holds, found, doubts, doubts, "M/M(n)/c", variability, blocked
         )
 
     def _settled(
@@ -287,12 +294,14 @@ class Pool:
         hold_doubts: frozenset[str],
         theorem: str,
         variability: float = 1.0,
+        blocked: float | None = None,
     ) -> PoolAnswer:
         slots = min(self.size.slots, MOST_SLOTS)
         through = rate * (1 - lost)
         # Where the line is often full its length is the limit's, however regular the services.
         depth = chain.excess(slots) * (1 + (variability - 1) * max(1 - 20 * lost, 0.0))
-        blocked = (chain.at_least(slots) - lost) / (1 - lost)
+        if blocked is None:  # Poisson arrivals see what an outsider sees
+            blocked = (chain.at_least(slots) - lost) / (1 - lost)
         mean = depth / through if through else 0.0
         if theorem == "M/M/c/K":
             wait = _limited_wait(chain, slots, self.delay)

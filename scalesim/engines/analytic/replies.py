@@ -30,6 +30,8 @@ class Reply(NamedTuple):
         Mean number of attempts.
     queues : int
         Stations on the way at which a request may wait.
+    gone : Time
+        Of those that are not completed: how long until that is known.
     """
 
     time: Time
@@ -39,6 +41,7 @@ class Reply(NamedTuple):
     doubts: frozenset[str] = frozenset()
     attempts: float = 1.0
     queues: int = 0
+    gone: Time = NOTHING
 
     @property
     def completed(self) -> float:
@@ -64,27 +67,15 @@ def asked(reply: Reply, timeout: float | None, retry: Retry | None) -> Reply:
     The attempts of one request are taken as independent; their load is the caller's business.
     """
     if timeout is not None:
-        within, _ = reply.time.within(timeout)
-        kept = _truncated(reply.time, timeout, within)
-        late = reply.completed * (1 - within) + reply.timed_out
-        doubts = reply.doubts if reply.law_known else reply.doubts | {"gamma-fitted law"}
-        reply = reply._replace(time=kept, timed_out=late, doubts=doubts)
+        reply = _within(reply, timeout)
     if retry is None:
         return reply
     again = math.fsum(share for name, share in reply.shares().items() if name in retry.on)
     if again <= 0:
         return reply
-    late = reply.timed_out if "timed_out" in retry.on else 0.0
-    failure = times.mixed(
-        [
-            (late, times.drawn(Constant(timeout or 0.0))),
-            # A rejection comes at once; a failure takes about as long as an answer.
-            (reply.failed if "failed" in retry.on else 0.0, reply.time),
-            (reply.rejected if "rejected" in retry.on else 0.0, NOTHING),
-        ]
-    )
     onward = again * (1 - retry.give_up)
     ways: list[tuple[float, Time]] = []
+    gone: list[tuple[float, Time]] = []
     before: list[Time] = []
     attempts = given_up = 0.0
     chance = 1.0  # of making this attempt
@@ -92,23 +83,51 @@ def asked(reply: Reply, timeout: float | None, retry: Retry | None) -> Reply:
         attempts += chance
         ways.append((chance * reply.completed, times.added([*before, reply.time])))
         last = attempt + 1 == (retry.attempts or _ENDLESS)
-        given_up += chance * again * (1.0 if last else retry.give_up)
+        stops = chance * again * (1.0 if last else retry.give_up)
+        given_up += stops
+        once = chance * (1 - reply.completed - again)
+        gone.append((stops + once, times.added([*before, reply.gone])))
         chance *= onward
         if chance < _NEGLIGIBLE:
             break
-        before = [*before, failure, _pause(retry, attempt)]
+        before = [*before, reply.gone, _pause(retry, attempt)]
     final = {
         name: share * attempts if name not in retry.on else share / again * given_up
         for name, share in reply.shares().items()
     }
     completed = any(weight > 0 for weight, _ in ways)
     doubts = reply.doubts | ({"fixed point of retries"} if reply.queues else frozenset())
+    if again < 1 - reply.completed - 1e-12:
+        doubts |= {"failures as if alike"}
     return Reply(
         times.mixed(ways) if completed else reply.time,
         **final,
         doubts=doubts,
         attempts=attempts,
         queues=reply.queues,
+        gone=times.mixed(gone),
+    )
+
+
+def _within(reply: Reply, timeout: float) -> Reply:
+    """Return what is seen by one who walks away after `timeout`."""
+    within, _ = reply.time.within(timeout)
+    early, _ = reply.gone.within(timeout)
+    known = reply.law_known and (reply.gone.exact or early >= 1.0)
+    doubts = reply.doubts if known else reply.doubts | {"gamma-fitted law"}
+    lost = reply.rejected + reply.failed + reply.timed_out
+    late = reply.completed * (1 - within) + lost * (1 - early)
+    gone = [
+        (lost * early, _truncated(reply.gone, timeout, early)),
+        (late, times.drawn(Constant(timeout))),
+    ]
+    return reply._replace(
+        time=_truncated(reply.time, timeout, within),
+        rejected=reply.rejected * early,
+        failed=reply.failed * early,
+        timed_out=late + reply.timed_out * early,
+        doubts=doubts,
+        gone=times.mixed(gone),
     )
 
 
@@ -164,15 +183,20 @@ def in_turn(replies: list[Reply]) -> Reply:
     """Return what several replies one after another come to; the first that fails ends it."""
     ok = 1.0
     lost = {"rejected": 0.0, "timed_out": 0.0, "failed": 0.0}
-    for reply in replies:
+    gone: list[tuple[float, Time]] = []
+    for index, reply in enumerate(replies):
         for name, share in reply.shares().items():
             lost[name] += ok * share
+        if reply.completed < 1:
+            so_far = [each.time for each in replies[:index]]
+            gone.append((ok * (1 - reply.completed), times.added([*so_far, reply.gone])))
         ok *= reply.completed
     return Reply(
         times.added([reply.time for reply in replies]),
         **lost,
         doubts=frozenset[str]().union(*(reply.doubts for reply in replies)),
         queues=sum(reply.queues for reply in replies),
+        gone=times.mixed(gone),
     )
 
 
@@ -182,6 +206,7 @@ def one_of(weighted: list[tuple[float, Reply]]) -> Reply:
         return weighted[0][1]
     total = math.fsum(weight for weight, _ in weighted) or 1.0
     good = [(weight * reply.completed, reply.time) for weight, reply in weighted]
+    gone = [(weight * (1 - reply.completed), reply.gone) for weight, reply in weighted]
     lost = {
         name: math.fsum(weight * reply.shares()[name] for weight, reply in weighted) / total
         for name in ("rejected", "timed_out", "failed")
@@ -191,6 +216,7 @@ def one_of(weighted: list[tuple[float, Reply]]) -> Reply:
         **lost,
         doubts=frozenset[str]().union(*(reply.doubts for weight, reply in weighted if weight > 0)),
         queues=max(reply.queues for _, reply in weighted),
+        gone=times.mixed(gone),
     )
 
 

@@ -31,7 +31,8 @@ from scalesim.engines.analytic.model import (
     parts_within,
 )
 from scalesim.engines.analytic.nodes import Node, NodeAnswer
-from scalesim.engines.analytic.replies import Reply, one_of
+from scalesim.engines.analytic.reach import known_failures
+from scalesim.engines.analytic.replies import DONE, Reply, asked, one_of
 from scalesim.engines.analytic.stations import Unstable
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.topology import Topology
@@ -68,6 +69,15 @@ class Solution:
     """Components that would be unstable on their own, to be solved inside their callers."""
     facilities: dict[str, Facility] = field(default_factory=dict)
     _bare: dict[Place, Time] = field(default_factory=dict)
+    _asked: dict[Ask, tuple[Reply, Reply]] = field(default_factory=dict)
+
+    def asked(self, part: Ask) -> Reply:
+        """Return what a call comes to, with its time-out and retries, if it is made."""
+        reply = self.replies.get(part.to, DONE)
+        known = self._asked.get(part)
+        if known is None or known[0] is not reply:
+            known = self._asked[part] = (reply, asked(reply, part.timeout, part.retry))
+        return known[1]
 
     def bare(self, place: Place) -> Time:
         """Return the time at a place, calls included, if nobody ever waited."""
@@ -83,13 +93,16 @@ class Solution:
             return times.drawn(part.law)
         if isinstance(part, Ask):
             time = self.bare(part.to)
+            if part.timeout is not None:
+                seen = asked(Reply(time), part.timeout, None)
+                time = times.mixed([(seen.completed, seen.time), (seen.timed_out, seen.gone)])
             miss = self.flows.miss[part.missed] if part.missed else 1.0
             return times.mixed([(miss, time), (1 - miss, NOTHING)]) if miss < 1 else time
         if isinstance(part, Either):
             return times.mixed([(ask.probability, self.bare_part(ask)) for ask in part.asks])
         if isinstance(part, Fork):
             branches = [times.added([self.bare_part(p) for p in b]) for b in part.branches]
-            return max(branches, key=lambda time: time.mean)
+            return sorted(branches, key=lambda time: time.mean)[(part.needed or len(branches)) - 1]
         return NOTHING
 
 
@@ -165,20 +178,12 @@ class Solver:
             reached, plain, self.arrivals.poisson,
         )  # fmt: skip
 
-    def demand(self, facility: Facility, answer: NodeAnswer, resource: str) -> tuple[float, float]:
-        """Return (uses a second, seconds of work a second) of a resource of one node."""
-        uses = work = 0.0
-        for endpoint, program in facility.programs.items():
-            pool = answer.pools.get(program.pool)
-            admitted = 1.0 if pool is None else 1 - pool.rejected
-            for share, parts in ((1.0, program.before), (admitted, program.inside),
-                                 (admitted, program.after)):  # fmt: skip
-                for part in parts_within(parts):
-                    if isinstance(part, Use) and part.resource == resource:
-                        rate = answer.rates[endpoint] * share
-                        uses += rate
-                        work += rate * part.law.mean
-        return uses, work
+    def failing(self, rate: float) -> tuple[Flows, dict[Place, float]]:
+        """Return the flows at `rate` and the shares that fail, if nobody waits or gives up."""
+        failed, reached = known_failures(
+            self.facilities, self.components, self.flows(rate, {}, {})
+        )
+        return self.flows(rate, reached, {}), failed
 
     def solve(self, rate: float) -> Solution:
         """Return the solution at `rate` new requests a second."""

@@ -70,9 +70,13 @@ class Arrivals:
         """Return the same, resting on further approximations."""
         return replace(self, doubts=self.doubts | set(doubts))
 
+    def smoothed(self) -> Arrivals:
+        """Return these after something that does not keep a stream Poisson."""
+        return Arrivals(doubts=self.doubts | {"arrivals as if Poisson"})
+
     def as_poisson(self) -> Arrivals:
         """Return Poisson arrivals in place of these, and say so."""
-        return self if self.poisson else Arrivals(doubts=self.doubts | {"arrivals as if Poisson"})
+        return self if self.poisson else self.smoothed()
 
 
 def _exponential_shape(x: float) -> float:
@@ -128,6 +132,8 @@ class Load:
         Of the delay.
     calls : bool
         Whether the delay holds others' waits, so that holds that overlap depend on each other.
+    again : frozenset of str
+        Stations that one request comes to more than once.
     """
 
     endpoint: str
@@ -137,6 +143,7 @@ class Load:
     exponential: float = 0.0
     doubts: frozenset[str] = NO_DOUBT
     calls: bool = False
+    again: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)

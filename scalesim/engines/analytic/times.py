@@ -22,7 +22,7 @@ __all__ = ["NOTHING", "Grid", "Time", "added", "drawn", "fitted", "mixed", "one_
            "waiting"]  # fmt: skip
 
 _POINTS = 1 << 16
-_STEPS_PER_MEAN = 128
+_STEPS_PER_MEAN = 512
 _COARSE = 1 << 13
 
 
@@ -226,20 +226,28 @@ def one_server(load: float, service: Time, mean: float) -> Time:
     return Time(mean, variance, law, service.exact)
 
 
-def ranked(times: Sequence[Time], rank: int) -> Time:
-    """Return the time of the `rank`-th of several independent replies: an order statistic."""
+def ranked(times: Sequence[Time], rank: int, chances: Sequence[float] = ()) -> Time:
+    """Return the time of the `rank`-th of several independent replies: an order statistic.
+
+    Parameters
+    ----------
+    chances : sequence of float, optional
+        How likely each comes at all; the time is that of those cases in which `rank` come.
+    """
     if len(times) == 1:
         return times[0]
+    sure = chances or [1.0] * len(times)
 
     def law(grid: Grid) -> np.ndarray:
         come = [np.ones(grid.points)] + [np.zeros(grid.points) for _ in range(rank)]
-        for each in times:
-            here = np.minimum(np.cumsum(each.on(grid)), 1.0)
+        for each, chance in zip(times, sure, strict=True):
+            here = np.minimum(np.cumsum(each.on(grid)), 1.0) * chance
             come[rank] = come[rank] + come[rank - 1] * here
             for k in range(rank - 1, 0, -1):
                 come[k] = come[k] * (1 - here) + come[k - 1] * here
             come[0] = come[0] * (1 - here)
-        return np.diff(come[rank], prepend=0.0)
+        masses: np.ndarray = np.diff(come[rank], prepend=0.0)
+        return masses / masses.sum() if chances else masses
 
     longest = sum(each.mean for each in times)
     largest = max(each.variance for each in times)
