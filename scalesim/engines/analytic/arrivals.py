@@ -120,7 +120,9 @@ def new_arrivals(spacing: Spacing) -> Arrivals:
     return Arrivals()
 
 
-def arrivals_at(new: Arrivals, front: bool, facility: Facility, flows: Flows) -> Balanced:
+def arrivals_at(
+    new: Arrivals, front: bool, facility: Facility, flows: Flows, node: int
+) -> Balanced:
     """Return how requests come to a node of `facility`.
 
     Parameters
@@ -129,8 +131,14 @@ def arrivals_at(new: Arrivals, front: bool, facility: Facility, flows: Flows) ->
         How new requests come.
     front : bool
         Whether those come straight to this facility (through balancers only).
+    node : int
+        Which of the facility's.
     """
-    streams = list(flows.streams.get(facility.component, {}).values())
+    streams = [
+        stream
+        for stream in flows.streams.get(facility.component, {}).values()
+        if any(rates[node] > 0 for rates in stream.rates.values())
+    ]
     if not streams:
         return Balanced(Arrivals())
     if len(streams) > 1:

@@ -151,7 +151,7 @@ def flows_of(
                 if part.missed:
                     times *= flows.miss[part.missed]
                     regular = regular and not flows.hit_method[part.missed]
-            again = bool(flows.streams.get(part.to[0]))
+            again = _comes_again(flows, facilities[part.to[0]], part)
             apart = apart or branched
             if apart:
                 forked.add(part.to)
@@ -162,6 +162,17 @@ def flows_of(
                 own = own and plain.get(part.to, True) and part.timeout is None
                 own = own and reached.get(part, 1.0) == 1.0
     return flows
+
+
+def _comes_again(flows: Flows, facility: Facility, part: Ask | Send) -> bool:
+    """Return whether anything else comes to the nodes that a call or message goes to."""
+    choice = facility.spread.get(part.to[1])
+    here = None if choice is None else choice.shares > 0
+    return any(
+        rates.any() if here is None or len(here) != len(rates) else rates[here].any()
+        for stream in flows.streams.get(part.to[0], {}).values()
+        for rates in stream.rates.values()
+    )
 
 
 def _arrive(

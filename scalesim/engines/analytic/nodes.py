@@ -28,6 +28,7 @@ from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.part_replies import completing, reply_of
 from scalesim.engines.analytic.pools import Pool
 from scalesim.engines.analytic.reach import completion, weighted
+from scalesim.engines.analytic.replicas import solve_replica
 from scalesim.engines.analytic.replies import DONE, Reply, in_turn
 from scalesim.engines.analytic.stations import (
     MOST_SLOTS,
@@ -106,14 +107,19 @@ class Node:
         """
         name = self.facility.component
         front = name in self.solver.fronts
-        balanced = arrivals_at(self.solver.arrivals, front, self.facility, self.solution.flows)
+        balanced = arrivals_at(
+            self.solver.arrivals, front, self.facility, self.solution.flows, self.members[0]
+        )
         arrivals = balanced.arrivals
         nested = self.make_stations()
         arrivals = self._solve_outside(nested.pop("before", []), arrivals)
-        self._solve_beside(nested.pop("beside", []), arrivals)
         balanced = replace(balanced, arrivals=arrivals)
+        beside = nested.pop("beside", [])
+        known = solve_replica(self, beside, balanced)
+        if not known:
+            self._solve_beside(beside, arrivals)
         after = nested.pop("after", [])
-        for name in self.facility.pools:
+        for name in self.facility.pools if not known else ():
             pool = self.pool(name, nested.get(name, []), set())
             callees = self.callees(name)
             late = [c for c in callees if c in self.solution.deferred]
@@ -163,7 +169,7 @@ class Node:
             yield where, parts, here
             here *= math.prod(completion(part, ask) for part in parts)
 
-    def _uses(self, resource: str) -> Iterable[tuple[str, Use, str, float]]:
+    def uses(self, resource: str) -> Iterable[tuple[str, Use, str, float]]:
         """Yield (endpoint, use, where, how often) of a resource.
 
         Where: the pool that is held, ``before`` it or ``after``, or ``beside``: in a branch.
@@ -183,7 +189,7 @@ class Node:
         """
         placed: dict[str, list[str]] = {}
         for name, resource in self.facility.resources.items():
-            uses = list(self._uses(name))
+            uses = list(self.uses(name))
             if resource.alone or not uses:
                 continue
             shares = [(self.answer.rates[e] * w, times.drawn(u.law)) for e, u, _, w in uses]
@@ -205,13 +211,14 @@ class Node:
                 plain,
                 MOST_SLOTS if slowed else min(resource.slots, 100_000),
             )
-            places = {where for _, _, where, _ in uses}
+            used = [each for each in uses if self.answer.rates[each[0]] * each[3] > 0]
+            places = {where for _, _, where, _ in used or uses}
             placed.setdefault(places.pop() if len(places) == 1 else "beside", []).append(name)
         return placed
 
     def use_rate(self, resource: str) -> float:
         """Return how often a resource is used [1/s]."""
-        return math.fsum(self.answer.rates[e] * weight for e, _, _, weight in self._uses(resource))
+        return math.fsum(self.answer.rates[e] * weight for e, _, _, weight in self.uses(resource))
 
     def _solve_outside(self, names: list[str], arrivals: Arrivals) -> Arrivals:
         """Solve stations before or after the pools; return how requests leave them."""
@@ -224,7 +231,7 @@ class Node:
     def _solve_beside(self, names: list[str], arrivals: Arrivals) -> None:
         """Solve stations in branches or in several pools, as if nobody were turned away."""
         for name in names:
-            places = {where for _, _, where, _ in self._uses(name)}
+            places = {where for _, _, where, _ in self.uses(name)}
             beside = "branches as if independent" if places == {"beside"} else _BESIDE
             sizes = self.facility.pools.values()
             limited = {_BESIDE} if any(size.limit is not None for size in sizes) else set()
@@ -374,7 +381,7 @@ class Node:
     def put_replies(self, arrivals: Arrivals) -> None:
         """Put together what each endpoint answers, and how often it comes to its calls."""
         for resource in self.facility.resources:
-            uses = [(self.answer.rates[e] * w, u.law.mean) for e, u, _, w in self._uses(resource)]
+            uses = [(self.answer.rates[e] * w, u.law.mean) for e, u, _, w in self.uses(resource)]
             work = math.fsum(rate * mean for rate, mean in uses)
             self.answer.demands[resource] = (math.fsum(rate for rate, _ in uses), work)
         for endpoint, program in self.facility.programs.items():

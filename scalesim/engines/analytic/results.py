@@ -76,6 +76,20 @@ class AnalyticResults:
         return self.solution.unstable
 
     @cached_property
+    def second_state(self) -> AnalyticResults | None:
+        """What retries may keep up once everything has failed; None: there is one state only.
+
+        An overload may outlast its cause: at this rate the model stays in either state, and only
+        chance or a change of the load takes it from one to the other.
+        """
+        other = self.solution.other
+        if other is None:
+            return None
+        return AnalyticResults(
+            self.topology, self.traffic, self.solver, other, self.figures.extra
+        )
+
+    @cached_property
     def offered(self) -> list[Offered]:
         """What new requests ask of each resource, before anybody waits."""
         return offered_loads(self.solver, self.solution.rate)
@@ -226,6 +240,8 @@ class AnalyticResults:
         shown = [self.metric(name) for name in (*_LATENCIES, *_RATES)]
         for name, figure in zip((*_LATENCIES, *_RATES), shown, strict=True):
             lines.append(f"{name:16s} {figure.value:12,.6g}  {figure.kind}")
+        if self.second_state is not None:
+            lines.append(f"A SECOND STATE is possible at this rate, {_storm(self.second_state)}")
         methods = {m for f in shown if f.kind != "exact" for m in f.method.split(", ")}
         if methods:
             lines.append(f"approximations: {', '.join(sorted(methods))}")
@@ -252,11 +268,25 @@ class AnalyticResults:
             if top is None
             else {"component": top.component, "resource": top.resource,
                   "offered_utilization_ratio": top.utilization},
+            "second_state": None
+            if self.second_state is None
+            else {"unstable": self.second_state.unstable,
+                  "requests": _records(self.second_state.requests_table())},
             "requests": _records(self.requests_table()),
             "offered": _records(self.offered_table()),
             "resources": _records(self.resources_table()),
             "components": _records(self.components_table()),
         }  # fmt: skip
+
+
+def _storm(state: AnalyticResults) -> str:
+    if state.unstable:
+        return f"a storm of retries: the line at {state.unstable} grows without end"
+    amplification, errors = state.metric("retry_amplification"), state.metric("error_ratio")
+    return (
+        f"a storm of retries: {amplification.value:.3g} attempts a request, "
+        f"{errors.value:.1%} fail (second_state has its figures)"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -43,6 +43,8 @@ __all__ = ["Solution", "Solver"]
 
 _ROUNDS = 200
 _CLOSE = 1e-9
+_MANY = 100
+"""Attempts of one request, where they have no bound, when all fail."""
 
 
 @dataclass(eq=False)
@@ -68,6 +70,8 @@ class Solution:
     deferred: dict[str, str] = field(default_factory=dict)
     """Components that would be unstable on their own, to be solved inside their callers."""
     facilities: dict[str, Facility] = field(default_factory=dict)
+    other: Solution | None = None
+    """A second state in which the model may stay at this rate: a storm of retries."""
     _bare: dict[Place, Time] = field(default_factory=dict)
     _asked: dict[Ask, tuple[Reply, Reply]] = field(default_factory=dict)
 
@@ -186,9 +190,33 @@ class Solver:
         return self.flows(rate, reached, {}), failed
 
     def solve(self, rate: float) -> Solution:
-        """Return the solution at `rate` new requests a second."""
+        """Return the solution at `rate` new requests a second, and a second state if there is one.
+
+        Retries may keep up an overload that would not come about by itself: the state that the
+        model comes to from rest, and that which it comes to when every attempt fails at first.
+        """
+        solution = self._settled(rate, {})
+        every = {
+            part: float(part.retry.attempts or _MANY)
+            for facility in self.facilities.values()
+            for program in facility.programs.values()
+            for part in parts_within((*program.before, *program.inside, *program.after))
+            if isinstance(part, Ask) and part.retry is not None
+        }
+        if every and not solution.unstable:
+            hot = self._settled(rate, every)
+            if not hot.unstable:
+                rates = [(solution.flows.rate[p], hot.flows.rate[p]) for p in self.order]
+                if any(abs(a - b) > 0.02 * max(a, b) for a, b in rates):
+                    solution.other = hot
+            elif any(part.timeout and "timed_out" in part.retry.on for part in every if part.retry):
+                solution.other = hot
+        return solution
+
+    def _settled(self, rate: float, reached: dict[Ask | Send, float]) -> Solution:
+        """Return what rates and waits come to, from given numbers of attempts on."""
         replies: dict[Place, Reply] = {}
-        reached: dict[Ask | Send, float] = {}
+        reached = dict(reached)
         plain: dict[Place, bool] = {}
         before = np.zeros(0)
         for _ in range(_ROUNDS):
