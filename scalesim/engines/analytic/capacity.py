@@ -69,9 +69,14 @@ def offered_loads(solver: Solver, rate: float) -> list[Offered]:
                 for part in program.inside:
                     held += here * solution.bare_part(part).mean
                     here *= completion(part, completing)
+                if facility.meter is not None:
+                    held = 1 / facility.meter.rate
                 for node, rate_here in enumerate(_rates(solution.flows, facility, endpoint)):
                     loads[node] += rate_here * held
-            rows.append(_row(name, pool, size.slots, loads, rate, size.limit is not None))
+            limited = size.limit is not None or facility.patience is not None
+            if facility.meter is not None:
+                limited = facility.meter.on_excess == "reject"
+            rows.append(_row(name, pool, size.slots, loads, rate, limited))
         for resource, sizes in facility.resources.items():
             loads = [0.0] * facility.nodes
             for endpoint, program in facility.programs.items():

@@ -184,7 +184,7 @@ class Figures:
         if resource not in known:
             raise _unknown(resource, known, f'resource of "{component}"')
         if resource in facility.pools:
-            return self._of_pool(name, component, resource, quantile)
+            return self._of_pool(name, component, resource, endpoint, quantile)
         return self._of_resource(name, component, resource)
 
     def _response(self, component: str, endpoint: str | None) -> Reply:
@@ -221,11 +221,16 @@ class Figures:
             yield answer, len(answer.members)
 
     def _of_pool(
-        self, name: str, component: str, pool: str, quantile: re.Match[str] | None
+        self,
+        name: str,
+        component: str,
+        pool: str,
+        endpoint: str | None,
+        quantile: re.Match[str] | None,
     ) -> Figure:
         slots = self.solver.facilities[component].pools[pool].slots
         programs = self.solver.facilities[component].programs
-        mine = [e for e, program in programs.items() if program.pool == pool]
+        mine = [e for e, p in programs.items() if p.pool == pool and endpoint in (None, e)]
         found = [
             (math.fsum(a.rates[e] for e in mine), count, a.pools[pool])
             for a, count in self._nodes(component)
@@ -237,9 +242,11 @@ class Figures:
         waits = rates.union(*(p.wait_doubts for r, _, p in found if r))
         holds = rates.union(*(p.hold_doubts for r, _, p in found if r))
         rejected = math.fsum(r * c * p.rejected for r, c, p in found) / rate if rate else 0.0
-        lossy = waits if rejected > 1e-15 else rates
+        left = math.fsum(r * c * p.abandoned for r, c, p in found) / rate if rate else 0.0
+        lossy = waits if rejected + left > 1e-15 else rates
         theorem = ", ".join(sorted({p.theorem for r, _, p in found if r}))
-        weighted = [(r * c * (1 - p.rejected), Reply(p.wait, doubts=p.wait_doubts))
+        urgency = programs[endpoint].urgency if endpoint else -1
+        weighted = [(r * c * p.admitted, Reply(p.waits.get(urgency, p.wait), doubts=p.wait_doubts))
                     for r, c, p in found if r]  # fmt: skip
         if quantile and quantile.group(1) == "wait_time":
             reply = one_of(weighted)
@@ -263,7 +270,10 @@ class Figures:
             "busy_mean": lambda: labelled(busy, holds | lossy, "Little"),
             "utilization": lambda: labelled(busy / (slots * nodes), holds | lossy, "Little"),
             "rejected_ratio": lambda: labelled(rejected, lossy, theorem),
-            "throughput_rps": lambda: labelled(rate * (1 - rejected), lossy, "flow balance"),
+            "throughput_rps": lambda: labelled(
+                rate * (1 - rejected - left), lossy, "flow balance"
+            ),
+            "abandoned_ratio": lambda: labelled(left, lossy, theorem),
         }
         if name not in known:
             raise _unknown(name, known, f'metric of "{component}.{pool}"')

@@ -13,6 +13,7 @@ from scalesim.components import (
     Database,
     LoadBalancer,
     MessageQueue,
+    RateLimiter,
     Service,
     Workflow,
 )
@@ -44,6 +45,7 @@ from scalesim.engines.analytic.model import (
     Use,
     Visits,
 )
+from scalesim.engines.analytic.priorities import ORDERS
 from scalesim.kernels.draws import hash_below
 from scalesim.policies.load_balancing import BalancingPolicy, IpHash
 from scalesim.topology import Topology, resolve
@@ -106,6 +108,8 @@ class _Lowering:
             return self.balancer(part)
         if isinstance(part, Workflow):
             return self.workflow(part)
+        if isinstance(part, RateLimiter):
+            return self.limiter(part)
         assert isinstance(part, MessageQueue)
         return self.queue(part)
 
@@ -142,7 +146,14 @@ class _Lowering:
 
     def service(self, part: Service) -> Facility:
         widest = max(computations_at_once(each.steps) for each in part.endpoints.values())
-        resources = {"cpu": _cpu(part, part.workers * widest)} if widest else {}
+        # Branches left over compute on after their request has given its worker back.
+        left_over = any(
+            isinstance(each, Parallel) and each.wait_for is not None and each.computations
+            for endpoint in part.endpoints.values()
+            for each in endpoint.steps
+        )
+        most = MOST_KEYS if left_over else part.workers * widest
+        resources = {"cpu": _cpu(part, most)} if widest else {}
         for name in ("network_in", "network_out"):
             if getattr(part, name) is not None:
                 resources[name] = Resource(1)
@@ -150,7 +161,8 @@ class _Lowering:
         for name, endpoint in part.endpoints.items():
             inward = self.transfer("network_in", part.network_in, endpoint, "request_bytes")
             outward = self.transfer("network_out", part.network_out, endpoint, "response_bytes")
-            programs[name] = Program("workers", inward, self.steps(endpoint.steps), outward)
+            steps = self.steps(endpoint.steps)
+            programs[name] = Program("workers", inward, steps, outward, endpoint.priority)
         spread = {}
         if part.instances > 1:
             shares = np.asarray(self.spread(part.name, part.balancing, [1.0] * part.instances))
@@ -158,8 +170,9 @@ class _Lowering:
             spread = dict.fromkeys(programs, choice)
         pool = {"workers": PoolSize(part.workers, part.backlog)}
         return Facility(
-            part.name, part.type_name, part.instances, pool, resources, programs, spread
-        )
+            part.name, part.type_name, part.instances, pool, resources, programs, spread,
+            part.backlog_order, part.queue_timeout,
+        )  # fmt: skip
 
     def transfer(
         self, resource: str, bandwidth: float | None, endpoint: Endpoint, field: str
@@ -270,6 +283,14 @@ class _Lowering:
             programs[endpoint] = Program(before=(*forward, Either(tuple(asks))))
         return Facility(part.name, part.type_name, programs=programs)
 
+    def limiter(self, part: RateLimiter) -> Facility:
+        programs = {}
+        for endpoint in self.topology.endpoints(part.name):
+            after = () if part.target is None else (self.ask(f"{part.target}.{endpoint}"),)
+            programs[endpoint] = Program("rate", after=after)
+        pools = {"rate": PoolSize(1)}
+        return Facility(part.name, part.type_name, 1, pools, {}, programs, meter=part)
+
     def workflow(self, part: Workflow) -> Facility:
         """Return the mean visits of each place: the traffic equations of Jackson's network."""
         places = part.places
@@ -300,8 +321,14 @@ def _cpu(part: Service | Database, most: int) -> Resource:
     """Return the processors of a node on which `most` can compute at once."""
     slowed = bool(part.contention or part.coherency)
     alone = most <= part.cores and not slowed
-    shared = part.cpu_discipline == "ps"
-    return Resource(part.cores, shared, alone, part.contention, part.coherency)
+    # Last come first served with interruption is as insensitive as sharing (Kelly, 1979).
+    shared = part.cpu_discipline in ("ps", "lcfs_preemptive")
+    order = part.cpu_discipline if part.cpu_discipline in ORDERS else "fifo"
+    failures = getattr(part, "failures", None)
+    alone = alone and failures is None
+    return Resource(
+        part.cores, shared, alone, part.contention, part.coherency, order, failures
+    )
 
 
 class _Scaled(Distribution):

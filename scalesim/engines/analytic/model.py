@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scalesim.components import Retry
+from scalesim.components import Failures, RateLimiter, Retry
 from scalesim.distributions import Distribution
 from scalesim.policies.load_balancing import BalancingPolicy
 
@@ -129,12 +129,16 @@ Part = Use | Pause | Ask | Either | Visits | Failing | Send | Fork
 
 @dataclass(frozen=True)
 class Program:
-    """What a place does: some parts while a slot of `pool` is held, others before and after."""
+    """What a place does: some parts while a slot of `pool` is held, others before and after.
+
+    The least `urgency` is served first where that counts.
+    """
 
     pool: str = ""
     before: tuple[Part, ...] = ()
     inside: tuple[Part, ...] = ()
     after: tuple[Part, ...] = ()
+    urgency: int = 0
 
 
 class Resource(NamedTuple):
@@ -149,6 +153,9 @@ class Resource(NamedTuple):
         Never more users than slots: nobody waits or shares.
     contention, coherency : float
         Of the universal scalability law.
+    order : {"fifo", "priority", "priority_preemptive"}
+        Who is served first, if not all are.
+    failures : Failures or None
     """
 
     slots: int
@@ -156,6 +163,8 @@ class Resource(NamedTuple):
     alone: bool = False
     contention: float = 0.0
     coherency: float = 0.0
+    order: str = "fifo"
+    failures: Failures | None = None
 
     def speeds(self, demand: float, count: int) -> np.ndarray:
         """Return the completions a second with 1 .. `count` present, each of `demand` [s]."""
@@ -187,6 +196,12 @@ class Facility:
         By endpoint.
     spread : dict of endpoint to Choice
         How requests choose a node where no balancer in front does.
+    line : {"fifo", "lcfs", "priority"}
+        Who of those waiting for a slot gets the next one.
+    patience : Distribution or None
+        How long they wait at most.
+    meter : RateLimiter or None
+        What its pool stands for; a pass holds nothing.
     shard_of : int array [keys], optional
         Which shard a key belongs to.
     """
@@ -198,6 +213,9 @@ class Facility:
     resources: dict[str, Resource] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     spread: dict[str, Choice] = field(default_factory=dict)
+    line: str = "fifo"
+    patience: Distribution | None = None
+    meter: RateLimiter | None = None
     shard_of: np.ndarray | None = None
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from scalesim.distributions import Exponential
+from scalesim.distributions import Distribution, Exponential
 from scalesim.engines.analytic import times
 from scalesim.engines.analytic.arrivals import Balanced, arrivals_at
+from scalesim.engines.analytic.lines import in_order, metered, with_patience
 from scalesim.engines.analytic.model import (
     Ask,
     Either,
@@ -27,6 +28,7 @@ from scalesim.engines.analytic.model import (
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.part_replies import completing, reply_of
 from scalesim.engines.analytic.pools import Pool
+from scalesim.engines.analytic.priorities import ORDERS, Class
 from scalesim.engines.analytic.reach import completion, weighted
 from scalesim.engines.analytic.replicas import solve_replica
 from scalesim.engines.analytic.replies import DONE, Reply, in_turn
@@ -165,7 +167,7 @@ class Node:
         for where, parts in (("before", program.before), (program.pool, program.inside),
                              ("after", program.after)):  # fmt: skip
             if where == program.pool and where in self.answer.pools:
-                here *= 1 - self.answer.pools[where].rejected
+                here *= self.answer.pools[where].admitted
             yield where, parts, here
             here *= math.prod(completion(part, ask) for part in parts)
 
@@ -200,6 +202,8 @@ class Node:
             plain = resource.shared or (
                 len(alike) == 1 and all(isinstance(each, Exponential) for each in alike)
             )
+            classes = self._classes(uses) if resource.order in ORDERS else {}
+            plain = plain and len(classes) <= 1 and resource.failures is None
             slowed = bool(resource.contention or resource.coherency)
             self.stations[name] = Station(
                 name,
@@ -210,11 +214,31 @@ class Node:
                 law.scv,
                 plain,
                 MOST_SLOTS if slowed else min(resource.slots, 100_000),
+                resource.order,
+                classes,
+                resource.failures,
             )
             used = [each for each in uses if self.answer.rates[each[0]] * each[3] > 0]
             places = {where for _, _, where, _ in used or uses}
             placed.setdefault(places.pop() if len(places) == 1 else "beside", []).append(name)
         return placed
+
+    def _classes(self, uses: list[tuple[str, Use, str, float]]) -> dict[int, Class]:
+        """Return what comes to a station, by urgency."""
+        found: dict[int, list[tuple[float, Distribution]]] = {}
+        for endpoint, use, _, weight in uses:
+            rate = self.answer.rates[endpoint] * weight
+            if rate > 0:
+                urgency = self.facility.programs[endpoint].urgency
+                found.setdefault(urgency, []).append((rate, use.law))
+        classes = {}
+        for urgency, shares in found.items():
+            law = times.mixed([(rate, times.drawn(each)) for rate, each in shares])
+            alike = len({each for _, each in shares}) == 1
+            exponential = alike and isinstance(shares[0][1], Exponential)
+            rate = math.fsum(rate for rate, _ in shares)
+            classes[urgency] = Class(rate, law.mean, law.scv, exponential)
+        return classes
 
     def use_rate(self, resource: str) -> float:
         """Return how often a resource is used [1/s]."""
@@ -289,7 +313,7 @@ class Node:
                 reply = self.solution.asked(part)._replace(time=NOTHING, gone=NOTHING) if (
                     isinstance(part, Ask)) else DONE  # fmt: skip
             else:
-                reply = self.reply_of(part)
+                reply = self.reply_of(part, program.urgency)
                 calls = calls or isinstance(part, (Ask, Either, Fork))
                 doubts |= reply.doubts
             steps.append((bare, reply))
@@ -310,7 +334,10 @@ class Node:
         single = _lasting(program.inside)
         if isinstance(single, Use) and single.resource in self.stations.keys() - nested:
             exponential, calls = 0.0, True
-        return Load(endpoint, rate, delay, work, exponential, doubts, calls, again), law
+        load = Load(
+            endpoint, rate, delay, work, exponential, doubts, calls, again, program.urgency
+        )
+        return load, law
 
     def _exponential(self, parts: tuple[Part, ...]) -> float:
         """Return the mean of the one exponential law that is all that happens, 0: more does."""
@@ -362,9 +389,20 @@ class Node:
             self.solution.deferred.pop(callee, None)
 
     def _solved(self, pool: Pool, balanced: Balanced) -> PoolAnswer:
+        if self.facility.meter is not None:
+            rate = math.fsum(self.answer.rates.values())
+            names = [load.endpoint for load in pool.loads]
+            return metered(self.facility.meter, names, rate, balanced.arrivals)
+        arrivals = balanced.arrivals
+        if balanced.targets and (self.facility.patience or self.facility.line != "fifo"):
+            arrivals = arrivals.doubted("balanced as if at random")
+        if self.facility.patience is not None and pool.rate:
+            return with_patience(self.facility, pool, arrivals)
+        if self.facility.line != "fifo":
+            return in_order(self.facility, pool, pool.solved(arrivals))
         found = balanced.chain(pool)
         if found is None:
-            return pool.solved(balanced.arrivals)
+            return pool.solved(arrivals)
         chain, doubts = found
         doubts |= balanced.arrivals.doubts | pool.doubts
         if not pool.exponential:
@@ -374,9 +412,9 @@ class Node:
 
     # Replies --------------------------------------------------------------------------------
 
-    def reply_of(self, part: Part) -> Reply:
+    def reply_of(self, part: Part, urgency: int) -> Reply:
         """Return what one part of a program takes and how it ends."""
-        return reply_of(part, self.solution, self.stations, self.answer.resources)
+        return reply_of(part, self.solution, self.stations, self.answer.resources, urgency)
 
     def put_replies(self, arrivals: Arrivals) -> None:
         """Put together what each endpoint answers, and how often it comes to its calls."""
@@ -392,13 +430,15 @@ class Node:
                                  ("after", program.after)):  # fmt: skip
                 if stage == "inside" and pool is not None:
                     queue = int(not math.isclose(pool.wait.mean, 0.0))
+                    wait = pool.waits.get(program.urgency, pool.wait)
                     parts.append(
-                        Reply(pool.wait, pool.rejected, doubts=pool.wait_doubts, queues=queue)
-                    )
+                        Reply(wait, pool.rejected, pool.abandoned, doubts=pool.wait_doubts,
+                              queues=queue, gone=_gone(pool))
+                    )  # fmt: skip
                 if stage != "inside" or pool is None:
-                    parts += [self.reply_of(step) for step in steps]
+                    parts += [self.reply_of(step, program.urgency) for step in steps]
                 else:
-                    inner = in_turn([self.reply_of(step) for step in steps])
+                    inner = in_turn([self.reply_of(step, program.urgency) for step in steps])
                     held = pool.holds[endpoint] if inner.completed == 1 else inner.time
                     parts.append(
                         inner._replace(
@@ -427,6 +467,11 @@ class Node:
 
 
 _BESIDE = "pools beside each other"
+
+
+def _gone(pool: PoolAnswer) -> Time:
+    """Return when it is known that a pool has turned a request away or lost it."""
+    return times.mixed([(pool.rejected, NOTHING), (pool.abandoned, pool.left_after)])
 
 
 def _lasting(parts: tuple[Part, ...]) -> Part | None:

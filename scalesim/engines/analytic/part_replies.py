@@ -26,7 +26,7 @@ from scalesim.engines.analytic.times import NOTHING
 if TYPE_CHECKING:
     from scalesim.engines.analytic.solver import Solution
 
-__all__ = ["completing", "reply_of"]
+__all__ = ["completing", "reply_of", "response_of"]
 
 
 def reply_of(
@@ -34,6 +34,7 @@ def reply_of(
     solution: Solution,
     stations: Mapping[str, Station],
     answers: Mapping[str, StationAnswer],
+    urgency: int = 0,
 ) -> Reply:
     """Return the reply of one part.
 
@@ -43,15 +44,17 @@ def reply_of(
         What callees answer.
     stations, answers : mapping
         The node's resources at which requests queue, and what is known of them.
+    urgency : int
+        Of the request, where the node serves by it.
     """
 
     def again(inner: Part) -> Reply:
-        return reply_of(inner, solution, stations, answers)
+        return reply_of(inner, solution, stations, answers, urgency)
 
     if isinstance(part, Pause):
         return Reply(times.drawn(part.law))
     if isinstance(part, Use):
-        return _use(part, stations, answers)
+        return _use(part, stations, answers, urgency)
     if isinstance(part, Ask):
         return _ask(part, solution)
     if isinstance(part, Either):
@@ -75,6 +78,15 @@ def completing(solution: Solution) -> Completing:
         return (_ask if isinstance(part, Ask) else _sent)(part, solution).completed
 
     return share
+
+
+def response_of(station: Station, answer: StationAnswer, demand: float, urgency: int) -> float:
+    """Return the mean response to one demand where it is not the same for all."""
+    if urgency in answer.by_urgency:
+        return answer.by_urgency[urgency](demand)
+    assert station.failures is not None
+    longer = 1 + station.failures.repair_time.mean / station.failures.time_to_failure.mean
+    return answer.response + (demand - station.demand) * longer
 
 
 def _sent(part: Send, solution: Solution) -> Reply:
@@ -108,12 +120,20 @@ def _ask(part: Ask, solution: Solution) -> Reply:
     )
 
 
-def _use(part: Use, stations: Mapping[str, Station], answers: Mapping[str, StationAnswer]) -> Reply:
+def _use(
+    part: Use,
+    stations: Mapping[str, Station],
+    answers: Mapping[str, StationAnswer],
+    urgency: int,
+) -> Reply:
     station = stations.get(part.resource)
     drawn = times.drawn(part.law)
     answer = answers.get(part.resource)
     if station is None or answer is None:
         return Reply(drawn)
+    if urgency in answer.by_urgency or station.failures is not None:
+        mean = response_of(station, answer, drawn.mean, urgency)
+        return Reply(times.fitted(mean, mean * mean), doubts=answer.doubts, queues=1)
     if station.shared:
         mean = answer.response * drawn.mean / station.demand
         use = answer.occupancy.at_least(station.slots)

@@ -16,9 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from scalesim.engines.analytic import times
+from scalesim.engines.analytic.lines import failing
 from scalesim.engines.analytic.model import PoolSize
 from scalesim.engines.analytic.networks import ClosedNetwork
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death, erlang_b, erlang_c, speeds
+from scalesim.engines.analytic.part_replies import response_of
+from scalesim.engines.analytic.priorities import ORDERS
 from scalesim.engines.analytic.single_station import (
     allen_cunneen,
     batch_wait,
@@ -37,6 +40,7 @@ from scalesim.engines.analytic.stations import (
     open_station,
 )
 from scalesim.engines.analytic.times import NOTHING, Time
+from scalesim.errors import Problem, UnsupportedByEngine
 
 __all__ = ["Pool", "plenty"]
 
@@ -115,7 +119,13 @@ class Pool:
             return PoolAnswer(NOTHING, holds, 0.0, 0.0, 0.0, 0.0, theorem="no requests", plain=True)
         if not self.stations:
             return self._delay_only(arrivals)
-        answer = self._unlimited(arrivals)
+        answer = self._unlimited(arrivals) or failing(self, arrivals)
+        if answer is None and any(each.order in ORDERS and len(each.classes) > 1
+                                  for each in self.stations):  # fmt: skip
+            message = "priorities of processors are covered where workers never run out"
+            raise UnsupportedByEngine(
+                [Problem(f"{self.name}: cpu_discipline", f'{message}; use engine="compiled"')]
+            )
         return answer if answer is not None else self._chain(arrivals)
 
     def _delay_only(self, arrivals: Arrivals) -> PoolAnswer:
@@ -324,7 +334,10 @@ class Pool:
                 continue
             answer = found.get(each.name)
             response = each.demand if answer is None else answer.response
-            if each.shared and each.demand > 0:
+            special = answer is not None and (load.urgency in answer.by_urgency or each.failures)
+            if special and answer is not None:
+                mean = response_of(each, answer, demand, load.urgency)
+            elif each.shared and each.demand > 0:
                 mean = response * demand / each.demand
             else:
                 mean = max(response - each.demand, 0.0) + demand

@@ -150,6 +150,8 @@ class Solver:
         for callee, who in callers.items():
             facility = self.facilities[callee]
             simple = facility.nodes == 1 and len(facility.pools) == 1
+            simple = simple and facility.line == "fifo" and facility.patience is None
+            simple = simple and facility.meter is None
             simple = simple and all(
                 not program.before and not program.after and size.limit is None
                 for program in facility.programs.values()

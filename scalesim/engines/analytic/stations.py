@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
+from scalesim.components import Failures
+
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
-from scalesim.engines.analytic.times import Time
+from scalesim.engines.analytic.priorities import ORDERS, Class, line_waits, preemptive_waits
+from scalesim.engines.analytic.times import NOTHING, Time
 
 __all__ = [
     "MOST_SLOTS",
@@ -103,6 +109,10 @@ class Station:
         Whether the station keeps the product form: shared, or exponential and alike for all.
     settles : int
         With so many present (or more) the speed no longer changes.
+    order : {"fifo", "priority", "priority_preemptive"}
+    classes : mapping of int to Class
+        What comes, by urgency.
+    failures : Failures or None
     """
 
     name: str
@@ -113,6 +123,9 @@ class Station:
     scv: float
     plain: bool
     settles: int
+    order: str = "fifo"
+    classes: Mapping[int, Class] = field(default_factory=dict)
+    failures: Failures | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +147,8 @@ class Load:
         Whether the delay holds others' waits, so that holds that overlap depend on each other.
     again : frozenset of str
         Stations that one request comes to more than once.
+    urgency : int
+        The least is served first, where that counts.
     """
 
     endpoint: str
@@ -144,16 +159,21 @@ class Load:
     doubts: frozenset[str] = NO_DOUBT
     calls: bool = False
     again: frozenset[str] = frozenset()
+    urgency: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class StationAnswer:
-    """What a station does: the number there, the response of one mean visit, completions."""
+    """What a station does: the number there, the response of one mean visit, completions.
+
+    Of urgencies that differ `by_urgency` has the response to a demand.
+    """
 
     occupancy: Occupancy
     response: float
     rate: float
     doubts: frozenset[str]
+    by_urgency: Mapping[int, Callable[[float], float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +195,11 @@ class PoolAnswer:
         What the wait follows from.
     plain : bool
         Whether a Poisson stream leaves as one.
+    abandoned : float [ratio]
+        Share of arrivals that lost patience, and after what time.
+    left_after : Time
+    waits : mapping of int to Time
+        By urgency, where that counts.
     """
 
     wait: Time
@@ -188,6 +213,14 @@ class PoolAnswer:
     hold_doubts: frozenset[str] = NO_DOUBT
     theorem: str = ""
     plain: bool = False
+    abandoned: float = 0.0
+    left_after: Time = NOTHING
+    waits: Mapping[int, Time] = field(default_factory=dict)
+
+    @property
+    def admitted(self) -> float:
+        """Share of arrivals that get a slot."""
+        return 1 - self.rejected - self.abandoned
 
 
 def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAnswer | None:
@@ -205,4 +238,53 @@ def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAn
         response += longer * ((arrivals.scv + service_scv) / 2 - 1)
         if station.slots > 1 or not arrivals.poisson:
             doubts |= {"Allen-Cunneen"}
+    if station.failures is not None:
+        response = failing_response(station, rate)
+        if math.isinf(response):
+            return None
+        doubts = arrivals.as_poisson().doubts
+    if len(station.classes) > 1 and station.order in ORDERS:
+        return _by_urgency(station, StationAnswer(chain, response, rate, doubts), arrivals)
     return StationAnswer(chain, response, rate, doubts)
+
+
+def _by_urgency(station: Station, fifo: StationAnswer, arrivals: Arrivals) -> StationAnswer:
+    """Return the answer where the more urgent are served first."""
+    doubts = fifo.doubts | arrivals.as_poisson().doubts
+    means = {each.mean for each in station.classes.values()}
+    alike = len(means) == 1 and all(each.exponential for each in station.classes.values())
+    if alike:
+        doubts -= {"Allen-Cunneen"} if arrivals.poisson else NO_DOUBT
+    if station.slots > 1 and not alike:
+        doubts |= {"priorities as at one server"}
+    by: dict[int, Callable[[float], float]] = {}
+    if station.order == "priority":
+        loads = {k: c.rate * c.mean / station.slots for k, c in station.classes.items()}
+        waits = line_waits(max(fifo.response - station.demand, 0.0), loads)
+        by = {k: partial(operator.add, wait) for k, wait in waits.items()}
+    else:
+        by = preemptive_waits(station.classes, station.slots)
+    whole = math.fsum(c.rate * by[k](c.mean) for k, c in station.classes.items())
+    rate = math.fsum(c.rate for c in station.classes.values())
+    return replace(fifo, response=whole / rate, doubts=doubts, by_urgency=by)
+
+
+def failing_response(station: Station, rate: float) -> float:
+    """Return the mean response at one core that fails and resumes its work [s]; inf if unstable.
+
+    Avi-Itzhak & Naor, Operations Research 11 (1963): M/G/1 whose services last longer by the
+    repairs within them; if the core fails while idle, too, those who come then wait for its repair.
+    """
+    failures = station.failures
+    assert failures is not None
+    up, down, demand = failures.time_to_failure.mean, failures.repair_time, station.demand
+    longer = 1 + down.mean / up
+    mean = demand * longer
+    square = demand**2 * (1 + station.scv) * longer**2
+    square += demand / up * down.mean**2 * (1 + down.scv)
+    if rate * mean >= 1:
+        return math.inf
+    response = mean + rate * square / 2 / (1 - rate * mean)
+    if failures.when == "always" and down.mean:
+        response += down.mean / (up + down.mean) * down.mean * (1 + down.scv) / 2
+    return response

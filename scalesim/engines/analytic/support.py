@@ -10,11 +10,12 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from scalesim.distributions import Distribution
+from scalesim.components import Service
+from scalesim.distributions import Distribution, Exponential
 from scalesim.errors import Problem
 from scalesim.fields import Description, params
 from scalesim.topology import Topology
-from scalesim.traffic import AnyTraffic
+from scalesim.traffic import AnyTraffic, Traffic
 
 __all__ = ["refusals"]
 
@@ -29,20 +30,25 @@ _COVERED: dict[str, dict[str, Any]] = {
         "instances": ANY,
         "workers": ANY,
         "backlog": ANY,
+        "backlog_order": ANY,
+        "queue_timeout": ANY,
+        "failures": ANY,
         "cores": ANY,
-        "cpu_discipline": ("ps", "fifo"),
+        "cpu_discipline": ("ps", "fifo", "priority", "priority_preemptive", "lcfs_preemptive"),
         "contention": ANY,
         "coherency": ANY,
         "network_in": ANY,
         "network_out": ANY,
         "balancing": ANY,
     },
-    "Endpoint": {"steps": ANY, "request_bytes": ANY, "response_bytes": ANY},
+    "Endpoint": {"steps": ANY, "request_bytes": ANY, "response_bytes": ANY, "priority": ANY},
+    "Failures": {"time_to_failure": ANY, "repair_time": ANY, "of": ANY, "crews": ANY, "when": ANY},
+    "RateLimiter": {**_MACHINE, "target": ANY, "rate": ANY, "burst": ANY, "on_excess": ANY},
     "Compute": {"demand": ANY},
     "Sleep": {"time": ANY},
     "Call": {"to": ANY, "timeout": ANY, "retry": ANY},
     "Publish": {"to": ANY},
-    "Parallel": {"branches": ANY},
+    "Parallel": {"branches": ANY, "wait_for": ANY},
     "Fail": {"probability": ANY},
     "Retry": {"attempts": ANY, "backoff": ANY, "factor": ANY, "cap": ANY, "jitter": ANY,
               "on": ANY, "give_up": ANY},
@@ -119,8 +125,40 @@ _ADVICE = 'simulate it instead: engine="compiled"'
 def refusals(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
     """Yield everything in the model that has no analytic answer here."""
     for part in topology.components.values():
-        yield from _uncovered(part, f'{part.type_name} "{part.name}"')
+        subject = f'{part.type_name} "{part.name}"'
+        yield from _uncovered(part, subject)
+        if isinstance(part, Service):
+            yield from _together(part, subject, isinstance(traffic, Traffic))
     yield from _uncovered(traffic, "traffic")
+
+
+def _together(part: Service, subject: str, is_open: bool) -> Iterator[Problem]:
+    """Yield what is covered by itself, but not together with something else of the service."""
+    ordered = part.backlog_order != "fifo" or part.cpu_discipline.startswith("priority")
+    special = {
+        "backlog_order": part.backlog_order != "fifo",
+        "cpu_discipline": part.cpu_discipline not in ("ps", "fifo"),
+        "queue_timeout": part.queue_timeout is not None,
+        "failures": part.failures is not None,
+    }
+    for name in (name for name, used in special.items() if used and not is_open):
+        yield Problem(f"{subject}: {name}", f"covered under open traffic only; {_ADVICE}")
+    if part.backlog is not None and (
+        part.backlog_order != "fifo" or special["queue_timeout"] or special["failures"]
+    ):
+        yield Problem(f"{subject}: backlog", f"not covered together with these; {_ADVICE}")
+    if special["queue_timeout"] and (ordered or special["failures"]):
+        yield Problem(f"{subject}: queue_timeout", f"covered for one line in order; {_ADVICE}")
+    if special["failures"] and ordered:
+        yield Problem(f"{subject}: failures", f"covered without priorities only; {_ADVICE}")
+    if part.cpu_discipline == "lcfs_preemptive" and part.cores > 1:
+        yield Problem(f"{subject}: cpu_discipline", f"covered for one core only; {_ADVICE}")
+    if part.failures is not None and (
+        part.cores > 1 or not isinstance(part.failures.time_to_failure, Exponential)
+        or (part.failures.of == "instance" and part.instances > 1 and part.failures.crews)
+    ):  # fmt: skip
+        message = "covered for one core and exponential times to failure, each repaired at once"
+        yield Problem(f"{subject}: failures", f"{message}; {_ADVICE}")
 
 
 def _uncovered(description: Description, subject: str) -> Iterator[Problem]:

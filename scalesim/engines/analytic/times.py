@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scalesim.distributions import Distribution
+from scalesim.distributions import Constant, Distribution
 from scalesim.engines.analytic.survival import survival_of
 
-__all__ = ["NOTHING", "Grid", "Time", "added", "drawn", "fitted", "mixed", "one_server", "ranked",
-           "waiting"]  # fmt: skip
+__all__ = ["NOTHING", "Grid", "Time", "added", "beyond", "constant", "drawn", "fitted", "mixed",
+           "one_server", "ranked", "waiting"]  # fmt: skip
 
 _POINTS = 1 << 16
 _STEPS_PER_MEAN = 512
@@ -153,6 +153,26 @@ def drawn(law: Distribution) -> Time:
     survival = survival_of(law)
     known = None if survival is None else lambda grid: grid.masses(survival)
     return Time(mean, scv * mean * mean if mean else 0.0, known, survival is not None)
+
+
+def constant(value: float) -> Time:
+    """Return a time that is always the same [s]."""
+    return drawn(Constant(value))
+
+
+def beyond(time: Time, part: float) -> Time:
+    """Return what is left of a time after its first `part` [s], 0 if nothing is."""
+    grid, _ = time.cumulated
+    masses, at = time.on(grid), np.arange(grid.points) * grid.step
+    left = np.maximum(at - part, 0.0)
+    mean = float(np.dot(masses, left))
+    variance = max(float(np.dot(masses, left * left)) - mean * mean, 0.0)
+
+    def law(own: Grid) -> np.ndarray:
+        below = np.cumsum(time.on(grid))
+        return own.masses(lambda t: 1 - np.interp(t + part, at + grid.step / 2, below, right=1.0))
+
+    return Time(mean, variance, law, time.exact) if mean else NOTHING
 
 
 def added(times: Sequence[Time]) -> Time:
