@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def _by_theorem(theorem: Theorem, metric: Metric) -> Reading:
     figure = theorem.figure(metric)
     if figure.kind != "exact":
         raise Unsupported(f"analytic: {metric.name} is only {figure.kind}")
+    if math.isnan(figure.value):
+        raise Unsupported(f"analytic: {metric.name}: {figure.method}")
     return Reading([figure.value], NUMERICS, figure.value)
 
 

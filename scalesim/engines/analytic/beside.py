@@ -1,9 +1,9 @@
-"""Two pools beside each other on shared processors: a replica's queries and its applying of writes.
+"""Two pools beside each other on shared processors: a replica's queries and its applies.
 
-One slot applies, so that of those who wait to be applied one computes at a time, beside the queries.
-The two numbers are a Markov chain in two dimensions, which is cut off where its probabilities vanish
-and solved: exact for exponential work (balance equations; Neuts, "Matrix-geometric solutions in
-stochastic models", 1981, treats such chains).
+One slot applies, so that of the writes that wait one computes at a time, beside the queries. The
+two numbers are a Markov chain in two dimensions, which is cut off where its probabilities vanish
+and solved: exact for exponential work (Neuts, "Matrix-geometric solutions in stochastic models",
+1981, treats such chains).
 """
 
 from __future__ import annotations

@@ -7,10 +7,13 @@ Denning & Buzen, "The operational analysis of queueing network models" (ACM Comp
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from scalesim.engines.analytic.flows import Flows
-from scalesim.engines.analytic.model import ROOT, Ask, Facility, Send, Use
+import numpy as np
+
+from scalesim.engines.analytic.model import ROOT, Ask, Facility, Program, Send, Use
 from scalesim.engines.analytic.reach import completion, weighted
 from scalesim.engines.analytic.solver import Solution, Solver
 from scalesim.engines.analytic.stations import MOST_SLOTS
@@ -55,49 +58,68 @@ def offered_loads(solver: Solver, rate: float) -> list[Offered]:
             return 1.0
         return 1 - failed[part.to] * (flows.miss[part.missed] if part.missed else 1.0)
 
+    def held(program: Program) -> float:
+        """Return how long a slot is held on average for each request, if nobody waits."""
+        here = math.prod(completion(part, completing) for part in program.before)
+        total = 0.0
+        for part in program.inside:
+            total += here * solution.bare_part(part).mean
+            here *= completion(part, completing)
+        return total
+
+    def work(program: Program, resource: str) -> float:
+        parts = (*program.before, *program.inside, *program.after)
+        return math.fsum(
+            weight * part.law.mean
+            for part, weight in weighted(parts, completing)
+            if isinstance(part, Use) and part.resource == resource
+        )
+
+    def loads(facility: Facility, seconds: Callable[[Program], float]) -> list[float]:
+        total = np.zeros(facility.nodes)
+        for endpoint, program in facility.programs.items():
+            rates = flows.rates_at(facility.component, endpoint, facility.nodes)
+            total += rates * seconds(program)
+        return [float(each) for each in total]
+
     rows = []
     for name, facility in solver.facilities.items():
-        if name == ROOT:
-            continue
-        for pool, size in facility.pools.items():
-            loads = [0.0] * facility.nodes
-            for endpoint, program in facility.programs.items():
-                if program.pool != pool:
-                    continue
-                here = math.prod(completion(part, completing) for part in program.before)
-                held = 0.0
-                for part in program.inside:
-                    held += here * solution.bare_part(part).mean
-                    here *= completion(part, completing)
-                if facility.meter is not None:
-                    held = 1 / facility.meter.rate
-                for node, rate_here in enumerate(_rates(solution.flows, facility, endpoint)):
-                    loads[node] += rate_here * held
-            limited = size.limit is not None or facility.patience is not None
-            if facility.meter is not None:
-                limited = facility.meter.on_excess == "reject"
-            rows.append(_row(name, pool, size.slots, loads, rate, limited))
-        for resource, sizes in facility.resources.items():
-            loads = [0.0] * facility.nodes
-            for endpoint, program in facility.programs.items():
-                parts = (*program.before, *program.inside, *program.after)
-                work = math.fsum(
-                    weight * part.law.mean
-                    for part, weight in weighted(parts, completing)
-                    if isinstance(part, Use) and part.resource == resource
-                )
-                for node, rate_here in enumerate(_rates(solution.flows, facility, endpoint)):
-                    loads[node] += rate_here * work
-            slots: float = sizes.slots
-            if sizes.contention or sizes.coherency:
-                slots = float(sizes.speeds(1.0, min(sizes.slots, MOST_SLOTS)).max())
-            rows.append(_row(name, resource, slots, loads, rate, False))
+        if name != ROOT:
+            for pool in facility.pools:
+                rows.append(_pool_row(facility, pool, held, loads, rate))
+            for resource in facility.resources:
+                used = loads(facility, partial(work, resource=resource))
+                rows.append(_row(name, resource, _speed(facility, resource), used, rate, False))
     return rows
 
 
-def _rates(flows: Flows, facility: Facility, endpoint: str) -> list[float]:
-    rates = flows.rates_at(facility.component, endpoint, facility.nodes)
-    return [float(each) for each in rates]
+def _pool_row(
+    facility: Facility,
+    pool: str,
+    held: Callable[[Program], float],
+    loads: Callable[[Facility, Callable[[Program], float]], list[float]],
+    rate: float,
+) -> Offered:
+    slots, limit = facility.pools[pool]
+    meter = facility.meter
+    limited = limit is not None or facility.patience is not None
+
+    def seconds(program: Program) -> float:
+        if program.pool != pool:
+            return 0.0
+        return held(program) if meter is None else 1 / meter.rate
+
+    if meter is not None:
+        limited = meter.on_excess == "reject"
+    return _row(facility.component, pool, slots, loads(facility, seconds), rate, limited)
+
+
+def _speed(facility: Facility, resource: str) -> float:
+    """Return the most slots that a resource is worth, however many use it."""
+    sizes = facility.resources[resource]
+    if sizes.contention or sizes.coherency:
+        return float(sizes.speeds(1.0, min(sizes.slots, MOST_SLOTS)).max())
+    return sizes.slots
 
 
 def _row(

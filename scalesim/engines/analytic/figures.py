@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from scalesim.engines.analytic.model import ROOT, Ask, Send, parts_within
-from scalesim.engines.analytic.nodes import NodeAnswer
 from scalesim.engines.analytic.replies import Reply, one_of
 from scalesim.engines.analytic.solver import Solution, Solver
+from scalesim.engines.analytic.uses import NodeAnswer
 from scalesim.errors import InvalidInput, nearest
 
 __all__ = ["Figure", "Figures", "resource_names"]
@@ -270,9 +270,7 @@ class Figures:
             "busy_mean": lambda: labelled(busy, holds | lossy, "Little"),
             "utilization": lambda: labelled(busy / (slots * nodes), holds | lossy, "Little"),
             "rejected_ratio": lambda: labelled(rejected, lossy, theorem),
-            "throughput_rps": lambda: labelled(
-                rate * (1 - rejected - left), lossy, "flow balance"
-            ),
+            "throughput_rps": lambda: labelled(rate * (1 - rejected - left), lossy, "flow balance"),
             "abandoned_ratio": lambda: labelled(left, lossy, theorem),
         }
         if name not in known:

@@ -171,7 +171,8 @@ def _comes_again(flows: Flows, facility: Facility, part: Ask | Send) -> bool:
     return any(
         rates.any() if here is None or len(here) != len(rates) else rates[here].any()
         for stream in flows.streams.get(part.to[0], {}).values()
-        for rates in stream.rates.values()
+        for endpoint, rates in stream.rates.items()
+        if endpoint != "publish"  # it only hands on
     )
 
 

@@ -156,8 +156,10 @@ def failing(pool: Pool, arrivals: Arrivals) -> PoolAnswer | None:
     up, repair = failures.time_to_failure.mean, failures.repair_time
     held = core.demand * (1 + repair.mean / up)
     if failures.when == "always" and repair.mean:
-        idle_down = repair.mean / (up + repair.mean) - pool.rate * core.demand * repair.mean / up
-        held += idle_down * repair.mean * (1 + repair.scv) / 2
+        # Failures while nobody is there; who comes before their end holds the slot until then.
+        idle = 1 / (up + repair.mean) - pool.rate * core.demand / up
+        before = (1 - times.drawn(repair).laplace(pool.rate)) / pool.rate
+        held += idle * (repair.mean - before) / pool.rate
     longer = held / core.demand
     holds = {
         load.endpoint: times.fitted(mean := load.work[core.name][1] * longer, mean * mean)
@@ -171,7 +173,9 @@ def failing(pool: Pool, arrivals: Arrivals) -> PoolAnswer | None:
     )  # fmt: skip
 
 
-def metered(meter: RateLimiter, endpoints: list[str], rate: float, arrivals: Arrivals) -> PoolAnswer:
+def metered(
+    meter: RateLimiter, endpoints: list[str], rate: float, arrivals: Arrivals
+) -> PoolAnswer:
     """Return what a token bucket does to Poisson requests at `rate`: M/D/1, with or without bound.
 
     Raises

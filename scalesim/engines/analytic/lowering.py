@@ -326,9 +326,7 @@ def _cpu(part: Service | Database, most: int) -> Resource:
     order = part.cpu_discipline if part.cpu_discipline in ORDERS else "fifo"
     failures = getattr(part, "failures", None)
     alone = alone and failures is None
-    return Resource(
-        part.cores, shared, alone, part.contention, part.coherency, order, failures
-    )
+    return Resource(part.cores, shared, alone, part.contention, part.coherency, order, failures)
 
 
 class _Scaled(Distribution):

@@ -75,7 +75,8 @@ def completing(solution: Solution) -> Completing:
     """Return what share of each call is answered, and of each message is taken."""
 
     def share(part: Ask | Send) -> float:
-        return (_ask if isinstance(part, Ask) else _sent)(part, solution).completed
+        reply = _ask(part, solution) if isinstance(part, Ask) else _sent(part, solution)
+        return reply.completed
 
     return share
 
@@ -96,9 +97,9 @@ def _sent(part: Send, solution: Solution) -> Reply:
         return solution.replies.get(part.to, DONE)
     if endpoint != "message":
         return DONE
-    (answer,) = solution.nodes[name]
-    pool = answer.pools["consumers"]
-    if not pool.rejected:
+    known = solution.nodes.get(name)
+    pool = known[0].pools["consumers"] if known else None
+    if pool is None or not pool.rejected:
         return DONE
     return Reply(NOTHING, rejected=pool.rejected, doubts=pool.wait_doubts)
 

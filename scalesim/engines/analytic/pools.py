@@ -54,6 +54,12 @@ _NEVER = 1e-9
 """A probability of waiting that is taken for none."""
 
 
+def _never_waits(slots: int, offered: float) -> bool:
+    if offered == 0 or plenty(slots, offered):
+        return True
+    return offered < slots and erlang_c(slots, offered) < _NEVER
+
+
 class Pool:
     """One node's pool under given loads."""
 
@@ -131,9 +137,8 @@ class Pool:
     def _delay_only(self, arrivals: Arrivals) -> PoolAnswer:
         slots, limit = self.size
         offered = self.rate * self.delay
-        nothing = offered == 0
         holds = {load.endpoint: load.delay for load in self.loads}
-        if nothing or plenty(slots, offered) or (offered < slots and erlang_c(slots, offered) < _NEVER):
+        if _never_waits(slots, offered):
             return PoolAnswer(
                 NOTHING, holds, 0.0, offered, 0.0, 0.0,
                 hold_doubts=self.doubts, theorem="infinite server", plain=not self.doubts,
@@ -211,7 +216,7 @@ class Pool:
                     raise Unstable(each.name)
                 return None
             found[each.name] = answer
-            inside += answer.occupancy.mean
+            inside += rate * answer.response
             doubts |= answer.doubts
         if not plenty(self.size.slots, inside):
             return None

@@ -52,7 +52,9 @@ def solve_replica(node: Node, names: list[str], balanced: Balanced) -> bool:
     if balanced.targets:
         doubts |= {"balanced as if at random"}
     single = all(len(each) == 1 for each in laws.values())
-    if not single or not all(isinstance(law, Exponential) for each in laws.values() for law in each):
+    if not single or not all(
+        isinstance(law, Exponential) for each in laws.values() for law in each
+    ):
         doubts |= {"cpu as if exponential"}
     computing = through = 0.0
     for (name, stream), chain in zip(streams.items(), chains, strict=True):

@@ -240,4 +240,7 @@ def repeated(weighted: list[tuple[float, Reply]]) -> Reply:
     doubts = frozenset[str]().union(*(reply.doubts for _, reply in weighted))
     if any(lost.values()):
         doubts |= {"losses add up"}
-    return Reply(times.fitted(mean, spread), **lost, doubts=doubts, queues=2)
+    return Reply(
+        times.fitted(mean, spread), lost["rejected"], lost["timed_out"], lost["failed"],
+        doubts=doubts, queues=2,
+    )  # fmt: skip

@@ -85,9 +85,7 @@ class AnalyticResults:
         other = self.solution.other
         if other is None:
             return None
-        return AnalyticResults(
-            self.topology, self.traffic, self.solver, other, self.figures.extra
-        )
+        return AnalyticResults(self.topology, self.traffic, self.solver, other, self.figures.extra)
 
     @cached_property
     def offered(self) -> list[Offered]:

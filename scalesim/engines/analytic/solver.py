@@ -30,11 +30,12 @@ from scalesim.engines.analytic.model import (
     Use,
     parts_within,
 )
-from scalesim.engines.analytic.nodes import Node, NodeAnswer
+from scalesim.engines.analytic.nodes import Node
 from scalesim.engines.analytic.reach import known_failures
 from scalesim.engines.analytic.replies import DONE, Reply, asked, one_of
 from scalesim.engines.analytic.stations import Unstable
 from scalesim.engines.analytic.times import NOTHING, Time
+from scalesim.engines.analytic.uses import NodeAnswer
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Traffic
 from scalesim.traffic.processes import Poisson
@@ -186,9 +187,7 @@ class Solver:
 
     def failing(self, rate: float) -> tuple[Flows, dict[Place, float]]:
         """Return the flows at `rate` and the shares that fail, if nobody waits or gives up."""
-        failed, reached = known_failures(
-            self.facilities, self.components, self.flows(rate, {}, {})
-        )
+        failed, reached = known_failures(self.facilities, self.components, self.flows(rate, {}, {}))
         return self.flows(rate, reached, {}), failed
 
     def solve(self, rate: float) -> Solution:
@@ -198,7 +197,7 @@ class Solver:
         model comes to from rest, and that which it comes to when every attempt fails at first.
         """
         solution = self._settled(rate, {})
-        every = {
+        every: dict[Ask | Send, float] = {
             part: float(part.retry.attempts or _MANY)
             for facility in self.facilities.values()
             for program in facility.programs.values()
@@ -211,7 +210,10 @@ class Solver:
                 rates = [(solution.flows.rate[p], hot.flows.rate[p]) for p in self.order]
                 if any(abs(a - b) > 0.02 * max(a, b) for a, b in rates):
                     solution.other = hot
-            elif any(part.timeout and "timed_out" in part.retry.on for part in every if part.retry):
+            elif any(
+                isinstance(part, Ask) and part.timeout and part.retry
+                and "timed_out" in part.retry.on for part in every
+            ):  # fmt: skip
                 solution.other = hot
         return solution
 

@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 
 from scalesim.components import Failures
-
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
 from scalesim.engines.analytic.priorities import ORDERS, Class, line_waits, preemptive_waits
 from scalesim.engines.analytic.times import NOTHING, Time
