@@ -25,7 +25,18 @@ H2_SCV4 = laws.HyperExponential(
 
 @pytest.mark.parametrize(
     "module",
-    ["balancing", "caching", "fork_join", "networks", "occupancy", "single_station", "times"],
+    [
+        "balancing",
+        "beside",
+        "caching",
+        "fork_join",
+        "impatience",
+        "networks",
+        "occupancy",
+        "priorities",
+        "single_station",
+        "times",
+    ],
 )
 def test_examples_in_the_docstrings(module) -> None:
     failed, _ = doctest.testmod(importlib.import_module(f"scalesim.engines.analytic.{module}"))

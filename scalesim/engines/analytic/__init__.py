@@ -1,9 +1,10 @@
 """The analytic engine: instant answers by queueing theory, each with a label, or a refusal.
 
 `solve` reads the description itself (not the plan): `model` and `lowering` say it in the words of
-queueing theory, `support` refuses what is not covered, `flows` finds the rates, `nodes`, `pools`
-and `stations` the waits, `solver` and `closed` iterate, `figures` labels. The formulas are in
-`occupancy`, `single_station`, `networks`, `fork_join`, `balancing`, `caching` and `times`.
+queueing theory, `support` refuses what is not covered, `flows` and `reach` find the rates, `uses`,
+`nodes`, `pools`, `lines` and `stations` the waits, `solver` and `closed` iterate, `figures` labels.
+The formulas are in `occupancy`, `single_station`, `priorities`, `impatience`, `networks`,
+`fork_join`, `balancing`, `beside`, `caching` and `times`.
 """
 
 from scalesim.engines.analytic.engine import capacity, solve
