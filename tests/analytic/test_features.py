@@ -12,6 +12,8 @@ import pytest
 import scalesim as ss
 from scalesim.components import Endpoint, Failures, RateLimiter, fail
 from scalesim.engines.analytic import solve
+from scalesim.engines.analytic.networks import exact_multiclass
+from scalesim.traffic import UserGroups, Users
 
 EXP = ss.Exponential
 S = 0.01
@@ -192,6 +194,7 @@ def test_steps_after_a_failure_are_not_run() -> None:
     exact(results, "failed_ratio", 0.5)
     exact(results, "latency_mean_s", S + 0.02 / 0.4)
     exact(results, "in_flight_mean", 60.0 * S + 30.0 * 0.05, "web")
+    exact(results, "in_flight_mean", 60.0 * S + 30.0 * 0.05)
     assert results.capacity.value == pytest.approx(100.0)  # half of the requests reach it
 
 
@@ -264,6 +267,51 @@ def test_a_storm_of_retries_at_a_line_without_bound() -> None:
     storm = solve(ss.Topology(web, entry="web"), traffic).second_state
     assert storm is not None
     assert storm.unstable == "web.workers"
+
+
+# Groups of users ----------------------------------------------------------------------------
+
+
+def two_groups(browsers):
+    endpoints = {
+        "browse": [ss.compute(EXP(0.03)), ss.call("db.read")],
+        "report": [ss.compute(EXP(0.2)), ss.call("db.write")],
+    }
+    web = ss.Service("web", workers=10**6, endpoints=endpoints)
+    db = ss.Database("db", connections=10**6, read=EXP(0.02), write=EXP(0.1))
+    groups = {
+        "browse": Users(browsers, think_time=EXP(2.0), mix={"browse": 1, "report": 0}),
+        "report": Users(3, think_time=EXP(3.0), mix={"browse": 0, "report": 1}),
+    }
+    return solve(ss.Topology(web, db, entry="web"), UserGroups(groups=groups))
+
+
+@pytest.mark.parametrize("browsers", [20, 200])
+def test_groups_of_users_by_mean_value_analysis(browsers) -> None:
+    rates, _ = exact_multiclass([browsers, 3], [2.0, 3.0], [[0.03, 0.02], [0.2, 0.1]])
+    results = two_groups(browsers)
+    for name, rate, users, think in (
+        ("browse", rates[0], browsers, 2.0), ("report", rates[1], 3, 3.0)
+    ):  # fmt: skip
+        exact(results, "throughput_rps", rate, endpoint=name)
+        exact(results, "latency_mean_s", users / rate - think, endpoint=name)
+    exact(results, "utilization", rates[0] * 0.03 + rates[1] * 0.2, "web", "cpu")
+    assert "group report" in results.summary()
+
+
+def test_many_users_in_groups_are_approximate() -> None:
+    results = two_groups(2000)
+    figure = results.metric("throughput_rps")
+    assert (figure.kind, figure.method) == ("approximate", "Schweitzer-Bard")
+    assert figure.value < results.capacity.value * 1.001
+
+
+def test_groups_that_wait_for_workers_with_unlike_services_are_refused() -> None:
+    topology = classes(EXP(S), EXP(2 * S))
+    users = {name: Users(4, think_time=EXP(0.1), mix={"gold": g, "bronze": 1 - g})
+             for name, g in (("a", 1.0), ("b", 0.0))}  # fmt: skip
+    with pytest.raises(ss.ScalesimError, match="serves all alike"):
+        solve(topology, UserGroups(groups=users))
 
 
 # Refusals -----------------------------------------------------------------------------------

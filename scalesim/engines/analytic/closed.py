@@ -38,7 +38,7 @@ from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology
 from scalesim.traffic import ClosedTraffic
 
-__all__ = ["MOST_USERS", "solve_closed"]
+__all__ = ["MOST_USERS", "Network", "require_covered", "solve_closed"]
 
 MOST_USERS = 5000
 _ROUNDS = 100
@@ -54,17 +54,25 @@ def solve_closed(topology: Topology, traffic: ClosedTraffic) -> AnalyticResults:
         With every feature that is covered under open traffic only.
     """
     solver = Solver(topology, traffic)
-    problems = list(_refusals(solver, traffic))
-    if problems:
-        raise UnsupportedByEngine(problems)
+    require_covered(solver, traffic)
     rate = 1.0
     for _ in range(_ROUNDS):
-        network = _Network(solver, traffic, rate)
+        network = Network(solver, traffic, rate)
+        network.solve()
         found = network.throughput
         if math.isclose(found, rate, rel_tol=1e-12):
             break
         rate = found
-    return AnalyticResults(topology, traffic, solver, network.solution(), network.doubts)
+    return AnalyticResults(
+        topology, traffic, solver, network.solution(network.marginals()), network.doubts
+    )
+
+
+def require_covered(solver: Solver, traffic: ClosedTraffic) -> None:
+    """Raise `UnsupportedByEngine` with what is covered under open traffic only."""
+    problems = list(_refusals(solver, traffic))
+    if problems:
+        raise UnsupportedByEngine(problems)
 
 
 def _refusals(solver: Solver, traffic: ClosedTraffic) -> Iterator[Problem]:
@@ -86,7 +94,7 @@ def _refusals(solver: Solver, traffic: ClosedTraffic) -> Iterator[Problem]:
                     yield Problem(f"{subject}: {endpoint}: timeout and retry", advice)
 
 
-class _Network:
+class Network:
     """The closed network at a guess of the throughput, which caches' hit ratios may depend on."""
 
     def __init__(self, solver: Solver, traffic: ClosedTraffic, rate: float) -> None:
@@ -107,7 +115,6 @@ class _Network:
             if name not in self.inside:
                 for node in range(solver.facilities[name].nodes):
                     self._add(name, node)
-        self._solve()
 
     def _add(self, name: str, number: int) -> None:
         facility = self.solver.facilities[name]
@@ -170,7 +177,14 @@ class _Network:
                             visits * weight * part.law.mean  # type: ignore[union-attr]
                         )
 
-    def _solve(self) -> None:
+    def solve(self) -> None:
+        """Find the throughput.
+
+        Raises
+        ------
+        UnsupportedByEngine
+            Users can find a line full, and queue elsewhere, too.
+        """
         single = len(self.stations) == 1
         if self.limits and not (single and self.delay > 0):
             (key, *_) = self.limits
@@ -197,14 +211,17 @@ class _Network:
 
     # Answers --------------------------------------------------------------------------------
 
-    def solution(self) -> Solution:
-        """Return everything, at the throughput found."""
-        marginals = {}
-        for index, key in enumerate(self.keys):
-            if self.limits:
-                marginals[key] = self.chain
-            else:
-                marginals[key] = Occupancy(self.network.marginal(index, self.users))
+    def marginals(self) -> dict[tuple[str, int, str], Occupancy]:
+        """Return how many are at each station, at the throughput found."""
+        if self.limits:
+            return dict.fromkeys(self.keys, self.chain)
+        return {
+            key: Occupancy(self.network.marginal(index, self.users))
+            for index, key in enumerate(self.keys)
+        }
+
+    def solution(self, marginals: dict[tuple[str, int, str], Occupancy]) -> Solution:
+        """Return everything, from how many are at each station."""
         self.found.nodes = {}
         for name in self.solver.components:
             facility = self.solver.facilities[name]

@@ -6,13 +6,14 @@ import math
 
 from scalesim.engines.analytic.capacity import offered_loads
 from scalesim.engines.analytic.closed import solve_closed
+from scalesim.engines.analytic.groups import solve_groups
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solver
 from scalesim.engines.analytic.support import refusals
 from scalesim.engines.analytic.time_varying import solve_profile
 from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology
-from scalesim.traffic import AnyTraffic, ClosedTraffic, RateProfile, Traffic
+from scalesim.traffic import AnyTraffic, ClosedTraffic, RateProfile, Traffic, UserGroups
 
 __all__ = ["capacity", "solve"]
 
@@ -50,6 +51,8 @@ def solve(
         raise UnsupportedByEngine(problems)
     if isinstance(traffic, ClosedTraffic):
         return solve_closed(topology, traffic)
+    if isinstance(traffic, UserGroups):
+        return solve_groups(topology, traffic)
     assert isinstance(traffic, Traffic)
     if isinstance(traffic.rate, RateProfile):
         return solve_profile(topology, traffic, traffic.rate, start, end)

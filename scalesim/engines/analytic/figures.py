@@ -134,7 +134,7 @@ class Figures:
             "timed_out_ratio": lambda: labelled(reply.timed_out, lossless, "tail of the law"),
             "failed_ratio": lambda: labelled(reply.failed, lossless, "product of shares"),
             "in_flight_mean": lambda: labelled(
-                rate * reply.completed * reply.time.mean, doubts | lossless, "Little"
+                rate * reply.spent, doubts | lossless, "Little"
             ),
             "retry_amplification": lambda: labelled(
                 math.fsum(self.solution.flows.rate[ask.to] for ask in asks) / self.solution.rate,
@@ -212,7 +212,7 @@ class Figures:
         total = 0.0
         for place, rate in rates.items():
             reply = self.solution.replies[place]
-            total += rate * reply.completed * reply.time.mean
+            total += rate * reply.spent
             doubts |= reply.doubts if rate else frozenset()
         return labelled(total, doubts, "Little")
 

@@ -50,6 +50,8 @@ def plenty(slots: int, mean: float) -> bool:
     return slots > mean + 8 * math.sqrt(mean) * math.sqrt(1 + mean / 20) + 40
 
 
+_SHORT = 200
+"""Lines of so many phases do not lose a Poisson probability to underflow that would matter."""
 _NEVER = 1e-9
 """A probability of waiting that is taken for none."""
 
@@ -363,8 +365,16 @@ def _limited_wait(chain: Occupancy, slots: int, service: float) -> Time:
     mean = float(np.dot(weights, phases)) * step
     second = float(np.dot(weights, phases * (phases + 1))) * step**2
 
+    beyond = np.cumsum(weights[::-1])[::-1]
+
     def survival(t: np.ndarray) -> np.ndarray:
         late = np.zeros_like(t)
+        if len(weights) < _SHORT:  # the phases of a Poisson count, one after another
+            term = np.exp(-t / step)
+            for departures, weight in enumerate(beyond, 1):
+                late += weight * term
+                term *= t / step / departures
+            return late
         for weight, phase in zip(weights, phases, strict=True):
             if weight > 1e-12:
                 late += weight * gammaincc(phase, t / step)

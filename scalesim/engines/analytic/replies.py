@@ -49,6 +49,11 @@ class Reply(NamedTuple):
         return max(1.0 - self.rejected - self.timed_out - self.failed, 0.0)
 
     @property
+    def spent(self) -> float:
+        """Mean time until it ends, however it does [s]."""
+        return self.completed * self.time.mean + (1 - self.completed) * self.gone.mean
+
+    @property
     def law_known(self) -> bool:
         """Whether the law of the time follows from theorems, and not only its mean."""
         return self.time.exact and self.queues <= 1

@@ -43,7 +43,7 @@ from scalesim.traffic.processes import Poisson
 __all__ = ["Solution", "Solver"]
 
 _ROUNDS = 200
-_CLOSE = 1e-9
+_CLOSE = 1e-7
 _MANY = 100
 """Attempts of one request, where they have no bound, when all fail."""
 

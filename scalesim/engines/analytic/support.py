@@ -106,6 +106,8 @@ _COVERED: dict[str, dict[str, Any]] = {
     "Renewal": {"gap": ANY},
     "Batches": {"size": ANY, "law": ANY},
     "ClosedTraffic": {"users": ANY, "think_time": ANY},
+    "UserGroups": {"groups": ANY},
+    "Users": {"users": ANY, "think_time": ANY, "mix": ANY},
     "RateProfile": {"rates": ANY, "bucket": ANY, "repeat": ANY},
     "UniformKeys": {"count": ANY},
     "Zipf": {"count": ANY, "exponent": ANY},

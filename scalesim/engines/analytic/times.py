@@ -21,8 +21,8 @@ from scalesim.engines.analytic.survival import survival_of
 __all__ = ["NOTHING", "Grid", "Time", "added", "beyond", "constant", "drawn", "fitted", "mixed",
            "one_server", "ranked", "waiting"]  # fmt: skip
 
-_POINTS = 1 << 16
-_STEPS_PER_MEAN = 512
+_POINTS = 1 << 14
+_STEPS_PER_MEAN = 128
 _COARSE = 1 << 13
 
 
@@ -73,12 +73,20 @@ class Time:
         spread = self.mean if not math.isfinite(self.variance) else math.sqrt(self.variance)
         step = max(self.mean / _STEPS_PER_MEAN, (self.mean + 24 * spread) / _POINTS)
         grid = Grid(step)
-        return grid, np.cumsum(self.on(grid))
+        return grid, np.cumsum(self._masses(grid))
+
+    def _masses(self, grid: Grid) -> np.ndarray:
+        """Return the masses on the time's own grid, found once."""
+        known = self.__dict__.get("_own")
+        if known is None:
+            known = self.__dict__["_own"] = self.on(grid)
+        found: np.ndarray = known
+        return found
 
     def laplace(self, s: float) -> float:
         """Return the mean of ``exp(-s time)``."""
         grid, _ = self.cumulated
-        masses = self.on(grid)
+        masses = self._masses(grid)
         return float(np.dot(masses, np.exp(-s * grid.step * np.arange(grid.points))))
 
     def quantile(self, p: float) -> float:
@@ -103,7 +111,7 @@ class Time:
         if not self.exact:
             return _gamma_within(self.mean, self.variance, limit)
         grid, _ = self.cumulated
-        masses = self.on(grid)
+        masses = self._masses(grid)
         position = limit / grid.step
         k = int(position + 0.5)
         if k >= grid.points:

@@ -1,0 +1,285 @@
+"""Groups of users: one closed network with a class of requests for each group.
+
+Exact by convolution where the product of the populations is small (Baskett, Chandy, Muntz &
+Palacios, JACM 22, 1975; Bruell & Balbo, "Computational algorithms for closed queueing networks",
+1980), else by Schweitzer's and Bard's approximation of mean value analysis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scalesim.distributions import Distribution
+from scalesim.engines.analytic.closed import MOST_USERS, Network, require_covered
+from scalesim.engines.analytic.figures import Figure
+from scalesim.engines.analytic.networks import schweitzer
+from scalesim.engines.analytic.occupancy import Occupancy
+from scalesim.engines.analytic.results import AnalyticResults
+from scalesim.engines.analytic.solver import Solver
+from scalesim.errors import Problem, UnsupportedByEngine
+from scalesim.topology import Topology
+from scalesim.traffic import ClosedTraffic, UserGroups
+
+__all__ = ["Classes", "convolved", "solve_groups"]
+
+_MOST_STATES = 4000
+_APPROXIMATE = "Schweitzer-Bard"
+_EXACT_OF_ALL = ("latency_mean_s", "throughput_rps", "arrival_rate_rps", "in_flight_mean",
+                 "error_ratio", "rejected_ratio", "timed_out_ratio", "failed_ratio",
+                 "utilization", "busy_mean", "queue_depth_mean", "wait_time_mean_s")  # fmt: skip
+
+
+class Classes(NamedTuple):
+    """Answers of a closed network with several classes.
+
+    Parameters
+    ----------
+    throughput : float array [classes] [requests/s]
+    inside : list of float array
+        Of each station, the distribution of the number there, all classes together.
+    """
+
+    throughput: np.ndarray
+    inside: list[np.ndarray]
+
+
+def convolved(
+    users: Sequence[int],
+    delays: Sequence[float],
+    demands: Sequence[Sequence[float]],
+    relative: Sequence[np.ndarray],
+) -> Classes | None:
+    """Return the exact answers of a product-form network; None if its terms exceed a number.
+
+    Parameters
+    ----------
+    users : sequence of int [classes]
+    delays : sequence of float [s] [classes]
+        What a round takes without queueing.
+    demands : sequence of sequence of float [s] [stations][classes]
+        Of a round, alone at the station.
+    relative : sequence of float array [stations]
+        Speed of a station with 1, 2, ... present, relative to that with one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = convolved([20], [1.0], [[0.05]], [np.ones(20)])
+    >>> round(float(found.throughput[0]), 6)
+    16.822161
+    """
+    from scipy.signal import convolve
+    from scipy.special import gammaln
+
+    shape = tuple(count + 1 for count in users)
+    numbers = np.indices(shape)
+    whole = numbers.sum(axis=0)
+    log_each = gammaln(numbers + 1).sum(axis=0)
+    # About the throughput of each class by itself, so that the terms are neither huge nor tiny.
+    scale = np.ones(len(users))
+    for r, (count, delay) in enumerate(zip(users, delays, strict=True)):
+        slowest = max((d[r] / float(s.max()) for d, s in zip(demands, relative, strict=True)),
+                      default=0.0)  # fmt: skip
+        around = max(delay + math.fsum(d[r] for d in demands), 1e-300)
+        scale[r] = min(max(count, 1) / around, 1 / slowest if slowest else math.inf)
+
+    def factor(amounts: Sequence[float], speed: np.ndarray | None) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(np.asarray(amounts) * scale)
+            terms = np.where(numbers == 0, 0.0, numbers * logs.reshape(-1, *[1] * len(shape)))
+        total = terms.sum(axis=0) - log_each
+        if speed is not None:
+            slower = np.concatenate([[0.0], np.cumsum(np.log(speed[: sum(users)]))])
+            total = total + gammaln(whole + 1) - slower[whole]
+        found: np.ndarray = np.exp(total)
+        return found
+
+    def product(parts: list[np.ndarray]) -> np.ndarray:
+        found = np.zeros(shape)
+        found[(0,) * len(shape)] = 1.0
+        for part in parts:
+            full = convolve(found, part, method="direct")
+            found = full[tuple(slice(count) for count in shape)]
+        return found
+
+    factors = [factor(d, s) for d, s in zip(demands, relative, strict=True)]
+    thinking = [factor(delays, None)]
+    constant = product([*factors, *thinking])
+    top = tuple(users)
+    if not (np.isfinite(constant).all() and constant[top] > 0):
+        return None
+    throughput = np.zeros(len(users))
+    for r, count in enumerate(users):
+        if count:
+            fewer = (*top[:r], count - 1, *top[r + 1 :])
+            throughput[r] = constant[fewer] / constant[top] * scale[r]
+    inside = []
+    for i, own in enumerate(factors):
+        others = product([f for k, f in enumerate(factors) if k != i] + thinking)
+        chances = own * np.flip(others) / constant[top]
+        inside.append(np.bincount(whole.ravel(), chances.ravel(), sum(users) + 1))
+    return Classes(throughput, inside)
+
+
+class AnalyticGroups(AnalyticResults):
+    """Analytic results under several groups of users."""
+
+    groups: dict[str, tuple[float, float]]
+    """Throughput [requests/s] and mean latency [s] of each group."""
+    endpoints: dict[str, str]
+    """Endpoint that only one group asks for, and which asks for nothing else: the group."""
+
+    def metric(
+        self,
+        name: str,
+        component: str | None = None,
+        resource: str | None = None,
+        endpoint: str | None = None,
+    ) -> Figure:
+        figure = super().metric(name, component, resource, endpoint)
+        group = self.endpoints.get(endpoint or "")
+        if component is None and group is not None and name == "latency_mean_s":
+            return figure._replace(value=self.groups[group][1])
+        if figure.kind == "bound" or (endpoint is None and name in _EXACT_OF_ALL):
+            return figure
+        if component is None and name == "throughput_rps":
+            return figure
+        methods = [] if figure.kind == "exact" else figure.method.split(", ")
+        return Figure(
+            figure.value, "approximate", ", ".join(sorted({*methods, "groups as if alike"}))
+        )
+
+    def summary(self) -> str:
+        lines = [super().summary()]
+        for name, (throughput, latency) in self.groups.items():
+            lines.append(
+                f"group {name}: {throughput:,.6g} requests/s, mean latency {latency:,.6g} s"
+            )
+        return "\n".join(lines)
+
+
+def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
+    """Return the analytic results under groups of users.
+
+    Raises
+    ------
+    UnsupportedByEngine
+        With every feature that is not covered, or the first pool that can run out of slots and is
+        not the same for all.
+    """
+    total = sum(group.users for group in traffic.groups.values())
+    if total > MOST_USERS:
+        message = f"got {total} users, at most {MOST_USERS} are covered"
+        raise UnsupportedByEngine([Problem("traffic: groups", message)])
+    networks = []
+    for group in traffic.groups.values():
+        own = _closed(traffic, total, group.mix or traffic.mix, group.think_time)
+        solver = Solver(topology, own)
+        require_covered(solver, own)
+        networks.append(Network(solver, own, 1.0))
+    keys = list(dict.fromkeys(key for network in networks for key in network.keys))
+    demands, relative = _stations(keys, networks, total)
+    doubts = frozenset[str]().union(*(network.doubts for network in networks))
+    users = [group.users for group in traffic.groups.values()]
+    delays = [network.delay for network in networks]
+    found = None
+    if math.prod(count + 1 for count in users) <= _MOST_STATES:
+        found = convolved(users, delays, demands, relative)
+    if found is None:
+        doubts |= {_APPROXIMATE}
+        servers = [max(round(float(speed.max())), 1) for speed in relative]
+        rates, responses = schweitzer(users, delays, np.transpose(demands).tolist(), servers)
+        found = Classes(rates, [_about(float(x)) for x in rates @ responses])
+    whole = float(found.throughput.sum())
+    mix: dict[str, float] = {}
+    for network, rate in zip(networks, found.throughput, strict=True):
+        for endpoint, share in network.solver.shares.items():
+            mix[endpoint] = mix.get(endpoint, 0.0) + rate / whole * share
+    first = next(iter(traffic.groups.values()))
+    all_users = _closed(traffic, total, mix, first.think_time)
+    combined = Network(Solver(topology, all_users), all_users, whole)
+    combined.doubts |= doubts
+    combined.throughput = whole
+    order = {key: i for i, key in enumerate(keys)}
+    marginals = {key: Occupancy(found.inside[order[key]]) for key in combined.keys}
+    results = AnalyticGroups(
+        topology, traffic, combined.solver, combined.solution(marginals), combined.doubts
+    )
+    results.groups = {
+        name: (float(rate), group.users / float(rate) - group.think_time.mean)
+        for (name, group), rate in zip(traffic.groups.items(), found.throughput, strict=True)
+    }
+    results.endpoints = _own_endpoints(traffic, networks)
+    return results
+
+
+def _closed(
+    traffic: UserGroups, users: int, mix: dict[str, float] | None, think_time: Distribution
+) -> ClosedTraffic:
+    """Return closed traffic with what is common to all groups."""
+    common: dict[str, Any] = {
+        each.name: getattr(traffic, each.name)
+        for each in dataclasses.fields(traffic)
+        if each.name not in ("groups", "mix")
+    }
+    return ClosedTraffic(users, think_time=think_time, mix=mix, **common)
+
+
+def _stations(
+    keys: list[tuple[str, int, str]], networks: list[Network], total: int
+) -> tuple[list[list[float]], list[np.ndarray]]:
+    """Return each station's demand by class, and its relative speeds, which must be common."""
+    demands, relative = [], []
+    for key in keys:
+        speeds = []
+        row = []
+        for network in networks:
+            if key not in network.keys:
+                row.append(0.0)
+                continue
+            visits, speed = network.stations[network.keys.index(key)]
+            row.append(visits / float(speed[0]))
+            speeds.append(speed[:total] / speed[0])
+        component, _, resource = key
+        facility = networks[0].solver.facilities[component]
+        # First come first served keeps the product form only if all services are alike.
+        sharing = resource in facility.resources and facility.resources[resource].shared
+        services = {
+            round(float(network.stations[network.keys.index(key)][1][0]), 9)
+            for network in networks if key in network.keys
+        }  # fmt: skip
+        alike = all(np.allclose(speed, speeds[0], rtol=1e-9) for speed in speeds)
+        if not alike or not (sharing or len(services) == 1):
+            message = "covered for groups of users if it serves all alike or shares its processors"
+            raise UnsupportedByEngine(
+                [Problem(f'"{component}": {resource}', f'{message}; use engine="compiled"')]
+            )
+        demands.append(row)
+        relative.append(speeds[0])
+    return demands, relative
+
+
+def _about(mean: float) -> np.ndarray:
+    """Return the probabilities of the two whole numbers around a mean."""
+    low = math.floor(mean)
+    chances = np.zeros(low + 2)
+    chances[low], chances[low + 1] = low + 1 - mean, mean - low
+    return chances
+
+
+def _own_endpoints(traffic: UserGroups, networks: list[Network]) -> dict[str, str]:
+    asked: dict[str, list[str]] = {}
+    wanted: dict[str, list[str]] = {}
+    for name, network in zip(traffic.groups, networks, strict=True):
+        wanted[name] = [e for e, share in network.solver.shares.items() if share > 0]
+        for endpoint in wanted[name]:
+            asked.setdefault(endpoint, []).append(name)
+    return {
+        endpoint: who[0] for endpoint, who in asked.items()
+        if len(who) == 1 and wanted[who[0]] == [endpoint]
+    }  # fmt: skip
