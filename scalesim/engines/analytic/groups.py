@@ -225,9 +225,10 @@ def _closed(
     common: dict[str, Any] = {
         each.name: getattr(traffic, each.name)
         for each in dataclasses.fields(traffic)
-        if each.name not in ("groups", "mix")
+        if each.name != "groups"
     }
-    return ClosedTraffic(users, think_time=think_time, mix=mix, **common)
+    common |= {"users": users, "think_time": think_time, "mix": mix}
+    return ClosedTraffic(**common)
 
 
 def _stations(
