@@ -228,7 +228,7 @@ class Node(Uses):
         arrivals = balanced.arrivals
         if balanced.targets and (self.facility.patience or self.facility.line != "fifo"):
             arrivals = arrivals.doubted("balanced as if at random")
-        if self.facility.patience is not None and pool.rate:
+        if self.facility.patience is not None and pool.rate and (pool.delay or pool.stations):
             return with_patience(self.facility, pool, arrivals)
         if self.facility.line != "fifo":
             return in_order(self.facility, pool, pool.solved(arrivals))
