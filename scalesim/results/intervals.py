@@ -10,7 +10,12 @@ Journal on Computing 1997); what remains of it widens the interval. Sums of wait
 the right, which makes symmetrical intervals miss too often: Student's t is adjusted for the
 skewness of the samples (Willink, "A confidence interval and test for the mean of an asymmetric
 distribution", Communications in Statistics 2005), as in Skart (Tafazzoli & Wilson, IIE Transactions
-2011).
+2011), and has fewer degrees of freedom where a few samples make up the variance.
+
+A quantile is bounded by the shares of requests beyond its neighbours (Woodruff, "Confidence
+intervals for medians and other position measures", Journal of the American Statistical Association
+1952). Slow requests come in stretches, a busy period each, and their number is as random as that of
+the stretches: see `_accepted`.
 """
 
 from __future__ import annotations
@@ -30,7 +35,6 @@ __all__ = [
     "merge",
     "quantile_interval",
     "ratio_interval",
-    "separate_stretches",
     "student",
 ]
 
@@ -40,7 +44,8 @@ FEWEST_TRIALS = 5
 BATCHES = (24, 18, 12, 9, 6)
 """How many batches are tried; more than 30 gain nothing (Schmeiser, Operations Research 1982)."""
 HIGH_CORRELATION = 0.15
-FEWEST_STRETCHES = 3.0
+_MOST_CORRELATION = 0.9
+_MOST_STRETCHES = 1e9
 
 
 @dataclass(frozen=True)
@@ -157,42 +162,51 @@ def merge(lengths: Sequence[int], stationary: bool, batches: int) -> Samples | N
     return Samples(np.concatenate(parts), count, np.diff(trial_of) == 0, "batches")
 
 
-def student(degrees: int, confidence: float) -> float:
+def student(degrees: float, confidence: float) -> float:
     """Return Student's t that leaves (1 - confidence) / 2 on each side."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
-def _skewed(t: float, skew: np.ndarray) -> np.ndarray:
+def _skewed(t: float, skew: float) -> float:
     """Return Willink's t for samples whose mean has a sixth of its skewness equal to `skew`."""
-    skew = np.where(np.abs(skew) < 1e-4, 1e-4, skew)
-    adjusted: np.ndarray = (np.cbrt(1 + 6 * skew * (t - skew)) - 1) / (2 * skew)
-    return adjusted
+    if abs(skew) < 1e-4:
+        return t
+    return float(np.cbrt(1 + 6 * skew * (t - skew)) - 1) / (2 * skew)
+
+
+def _error(top: np.ndarray, bottom: np.ndarray, samples: Samples) -> tuple[float, np.ndarray]:
+    """Return the standard error of sum(top) / sum(bottom), and the residuals of the samples."""
+    residual = top - top.sum() / bottom.sum() * bottom
+    square = float((residual * residual).mean())
+    if square <= (1e-12 * np.abs(top).max()) ** 2:
+        return 0.0, residual  # rounding, not chance: all samples are equal
+    # An estimated lag-1 correlation of n samples is too low by 1/n (Kendall, Biometrika 1954).
+    left = 0.0
+    if samples.method == "batches":
+        left = min(max(samples.correlation + 1 / samples.count, 0.0), _MOST_CORRELATION)
+    wider = (1 + left) / (1 - left)
+    error = math.sqrt(square / (samples.count - 1) * wider) / float(bottom.mean())
+    return error, residual
 
 
 def _bounds(
     top: np.ndarray, bottom: np.ndarray, samples: Samples, confidence: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of the intervals of the ratios sum(top) / sum(bottom).
+) -> tuple[float, float]:
+    """Return the ends of the interval of the ratio sum(top) / sum(bottom).
 
-    Parameters
-    ----------
-    top : float array [samples, ratios]
-    bottom : float array [samples]
+    The degrees of freedom are those of a variance estimated from samples of their kurtosis
+    (O'Neill, "Some useful moment results in sampling problems", The American Statistician 2014).
     """
-    count = samples.count
-    ratio = top.sum(axis=0) / bottom.sum()
-    residual = top - ratio * bottom[:, None]
-    square = (residual * residual).mean(axis=0)
-    # Rounding, not chance: all samples are equal.
-    square[square <= (1e-12 * np.abs(top).max(axis=0)) ** 2] = 0.0
-    left = max(samples.correlation, 0.0)
-    error = np.sqrt(square / (count - 1) * (1 + left) / (1 - left)) / bottom.mean()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        skew = (residual**3).mean(axis=0) / square**1.5 / (6 * math.sqrt(count))
-    skew = np.where(square > 0, skew, 0.0)
-    t = student(count - 1, confidence)
+    count, ratio = samples.count, float(top.sum() / bottom.sum())
+    error, residual = _error(top, bottom, samples)
+    if not error:
+        return ratio, ratio
+    square = float((residual**2).mean())
+    kurtosis = float((residual**4).mean()) / square**2
+    t = student(max(min(count - 1, 2 * count / (kurtosis - 1)), 1.0), confidence)
+    skew = float((residual**3).mean()) / square**1.5 / (6 * math.sqrt(count))
     return ratio - _skewed(t, skew) * error, ratio - _skewed(-t, skew) * error
 
 
@@ -242,8 +256,8 @@ def ratio_interval(
     samples = _chosen(top, bottom, lengths, stationary)
     if samples is None or not total or not samples.sums(bottom).all():
         return Estimate(metric, value, math.nan, math.nan, confidence)
-    low, high = _bounds(samples.sums(top)[:, None], samples.sums(bottom), samples, confidence)
-    least, most = max(float(low[0]), 0.0), float(high[0])  # nothing that is measured is negative
+    low, most = _bounds(samples.sums(top), samples.sums(bottom), samples, confidence)
+    least = max(low, 0.0)  # nothing that is measured is negative
     if share:
         # What was never (always) seen may still be (not be) so, this often.
         unseen = _unseen(total, confidence)
@@ -266,14 +280,39 @@ def _unseen(count: float, confidence: float) -> float:
     return 1 - math.pow((1 - confidence) / 2, 1 / count)
 
 
-def separate_stretches(counts: np.ndarray) -> float:
-    """Return in how many buckets of time the counts would lie, were they spread evenly: at least 1.
+def _accepted(
+    top: np.ndarray, bottom: np.ndarray, samples: Samples, share: float, confidence: float
+) -> tuple[float, float]:
+    """Return between which measured shares beyond a value its true share may be `share`.
 
-    Waits beyond a high quantile come in a few long stretches of bad luck; a thousand of them in one
-    stretch say little more than one.
+    Parameters
+    ----------
+    top, bottom : float array [samples]
+        Requests beyond the estimated quantile, and all requests.
+
+    Notes
+    -----
+    Slow requests come in stretches of random number and size. Such a sum is about gamma
+    distributed, with a shape that is the squared mean over the variance: the number of equal
+    stretches that would vary as much. The variance is taken at the estimated quantile, so that it
+    does not shrink with the number of slow requests that happened to be seen. Where a few samples
+    hold most of the slow requests, Kish's effective number of samples (Survey Sampling, 1965) gives
+    the degrees of freedom. If it might well be that no stretch was seen at all (Poisson), the lower
+    end is below 0.
     """
-    square = float((counts.astype(float) ** 2).sum())
-    return float(counts.sum()) ** 2 / square if square else 0.0
+    from scipy.special import gammaincinv, ndtri
+
+    seen, tail = float(top.sum() / bottom.sum()), (1 - confidence) / 2
+    stretches, wider = share * float(bottom.sum()), 1.0  # as independent requests would make
+    if seen:
+        error, _ = _error(top, bottom, samples)
+        alike = share / seen * float(top.sum()) ** 2 / float((top**2).sum())
+        t = student(max(min(samples.count, alike) - 1, 1.0), confidence)
+        wider = t / float(ndtri(1 - tail))
+        stretches = seen * share / error**2 if error else _MOST_STRETCHES
+    shape = min(stretches, _MOST_STRETCHES) / wider**2
+    low, high = (share * float(gammaincinv(shape, each)) / shape for each in (tail, 1 - tail))
+    return low if math.exp(-stretches) < tail else -1.0, high
 
 
 def quantile_interval(
@@ -289,8 +328,8 @@ def quantile_interval(
     """Return the quantile at `p` with its interval, the width of the histogram's buckets included.
 
     The interval holds the values x for which the measured share of requests beyond x is compatible
-    with 1 - p. No upper end is given where the requests beyond the quantile are too few, or lie in
-    fewer than 3 stretches.
+    with 1 - p. No upper end is given where the requests beyond the quantile are so few, or lie in
+    so few stretches of time, that there might have been none.
 
     Parameters
     ----------
@@ -311,24 +350,22 @@ def quantile_interval(
     beyond = np.pad(np.column_stack([total, slower]), ((0, 0), (0, 1))).astype(float)
     edges = np.concatenate([[0.0], bucket_edges()[first : len(pooled) + 1]])
     edges[1] = 0.0 if first == 0 else edges[1]
-    at = int(np.argmax(beyond.sum(axis=0) <= (1 - p) * total.sum() + 1e-9))
+    shares = beyond.sum(axis=0) / total.sum()
+    at = int(np.argmax(shares <= 1 - p + 1e-12))
     samples = _chosen(beyond[:, at], total.astype(float), lengths, stationary)
     if samples is None or not samples.sums(total).all():
         return Estimate(metric, value, math.nan, math.nan, confidence)
-    low, high = _bounds(samples.sums(beyond), samples.sums(total), samples, confidence)
-    # Where nobody was seen beyond, even independent requests leave this share possible.
-    unseen = _unseen(float(total.sum()), confidence)
-    high = np.maximum(high, np.where(beyond.any(axis=0), 0.0, unseen))
-    highest = int(np.flatnonzero(high >= 1 - p)[-1]) + 1
-    lowest = int(np.flatnonzero(low <= 1 - p)[0]) - 1
+    given = samples.sums(beyond[:, at]), samples.sums(total)
+    fewest, most = _accepted(*given, samples, 1 - p, confidence)
+    lowest = int(np.flatnonzero(shares >= min(most, 1.0))[-1])
+    highest = int(np.argmax(shares <= fewest))
     if highest == 1:  # surely one of the zeros
         return Estimate(metric, 0.0, 0.0, 0.0, confidence, samples.method, samples.count)
-    few = separate_stretches(beyond[:, at]) < FEWEST_STRETCHES and beyond[:, at].any()
-    unbounded = highest >= len(edges) or few
+    unbounded = fewest < 0
     return Estimate(
         metric,
         value,
-        min(float(edges[max(lowest, 0)]), value),
+        min(float(edges[lowest]), value),
         math.inf if unbounded else max(float(edges[highest]), value),
         confidence,
         samples.method,

@@ -13,13 +13,13 @@ from scalesim.errors import InvalidInput, nearest
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.recording import Recording
-from scalesim.results.warnings import Caution
 
 if TYPE_CHECKING:
+    from scalesim.results.warnings import Caution
     from scalesim.topology import Topology
     from scalesim.traffic import AnyTraffic
 
-__all__ = ["Measured", "index_of"]
+__all__ = ["Measured", "index_of", "widths"]
 
 
 class Measured:
@@ -117,6 +117,13 @@ class Measured:
             for s, label in enumerate(labels)
             if label.component == component and resource in (None, label.resource)
         ]
+
+
+def widths(recording: Recording) -> np.ndarray:
+    """Return the simulated time in each bucket [s]; 0 after an interruption."""
+    ends = np.minimum(recording.spec.boundaries, recording.ended_at)
+    out: np.ndarray = np.diff(ends, prepend=0.0)
+    return out
 
 
 def index_of(name: str, known: Sequence[str], what: str) -> int:

@@ -22,7 +22,8 @@ from scalesim.ops import COMPLETED, OUTCOMES
 from scalesim.plan.tables import AMOUNT
 from scalesim.recording import Recording
 from scalesim.results.intervals import Estimate, quantile_interval, ratio_interval
-from scalesim.results.warnings import beyond_chance, excess
+from scalesim.results.measured import widths
+from scalesim.results.saturation import beyond_chance, excess
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
@@ -57,13 +58,6 @@ class _Quantile(NamedTuple):
 _Metric = _Ratio | _Quantile
 
 
-def widths(recording: Recording) -> np.ndarray:
-    """Return the simulated time in each bucket [s]; 0 after an interruption."""
-    ends = np.minimum(recording.spec.boundaries, recording.ended_at)
-    out: np.ndarray = np.diff(ends, prepend=0.0)
-    return out
-
-
 def estimate(results: Results, name: str, confidence: float) -> Estimate:
     """Return the metric `name` over the measured window, all trials, with its interval."""
     if not 0 < confidence < 1:
@@ -90,10 +84,12 @@ def estimate(results: Results, name: str, confidence: float) -> Estimate:
         found = quantile_interval(
             name, first, histograms, zeros, metric.p, lengths, stationary, confidence
         )
-    if results.unstable and _grows(results, name):
-        return dataclasses.replace(
-            found, value=math.nan, low=math.nan, high=math.nan, method="unstable"
-        )
+    if results.unstable and _waits(results, name):
+        if _grows(results, name):
+            return dataclasses.replace(
+                found, value=math.nan, low=math.nan, high=math.nan, method="unstable"
+            )
+        return dataclasses.replace(found, high=math.inf)
     return found
 
 
@@ -119,16 +115,26 @@ def values_by_trial(results: Results, name: str) -> np.ndarray:
     return np.asarray([estimate(each, name, 0.95).value for each in alone])
 
 
-def _grows(results: Results, name: str) -> bool:
-    """Return whether a metric has no value, because what it measures grows as long as one looks."""
+def _waits(results: Results, name: str) -> bool:
+    """Return whether a metric grows with the line that may grow without end."""
     metric, _, where = name.partition("@")
     if not where:
-        ended = np.asarray(results.flow["count"].sum())
-        arrived = np.asarray(results.arrived)
-        return metric.startswith("latency") and bool(beyond_chance(arrived, ended) > 0)
+        return metric.startswith("latency")
     if not metric.startswith(("wait_", "queue_depth", "in_flight", "response_time")):
         return False
-    return bool((excess(results)[_station_rows(results, where)] > 0).any())
+    component, _, resource = results.unstable.partition(".")
+    cause = results.stations_of(component, resource)
+    rows = _station_rows(results, where)
+    return bool(set(rows) & set(cause)) or bool((excess(results)[rows] > 0).any())
+
+
+def _grows(results: Results, name: str) -> bool:
+    """Return whether it has grown beyond what chance explains, so that it has no value."""
+    _, _, where = name.partition("@")
+    if where:
+        return bool((excess(results)[_station_rows(results, where)] > 0).any())
+    ended = np.asarray(results.flow["count"].sum())
+    return bool(beyond_chance(np.asarray(results.arrived), ended) > 0)
 
 
 def interval_columns(results: Results, column: str, name: str) -> dict[str, float]:

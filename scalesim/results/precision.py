@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from scalesim.recording import Recording
 from scalesim.results.intervals import FEWEST_TRIALS, Estimate
 from scalesim.results.results import Results
+from scalesim.results.saturation import growing_line
 from scalesim.results.warnings import Caution
 
 __all__ = ["until_precise"]
@@ -41,7 +42,7 @@ def until_precise(
         count = len(recordings)
         if _relative(worst) <= precision and not results.partial:
             return results
-        if results.partial or results.unstable or count >= max_trials:
+        if results.partial or growing_line(results) or count >= max_trials:
             break
         # The width goes with the root of the number of trials; a little more saves a round.
         wanted = 1.1 * count * min((_relative(worst) / precision) ** 2, _MOST_GROWTH)

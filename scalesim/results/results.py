@@ -18,8 +18,9 @@ from scalesim.results.bottleneck import NO_LIMIT, Bottleneck
 from scalesim.results.intervals import CONFIDENCE, Estimate
 from scalesim.results.latency import Latency, histogram_quantile
 from scalesim.results.measured import Measured
+from scalesim.results.saturation import Loads, growing_line, loads, perhaps_growing
 from scalesim.results.warmup import truncation
-from scalesim.results.warnings import Caution, cautions, growing_line
+from scalesim.results.warnings import Caution, cautions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,10 +87,18 @@ class Results(Measured):
     def unstable(self) -> str:
         """``component.resource`` whose line grows without end under steady open traffic, or empty.
 
-        Its offered utilization is 1 or more: latency and waits have no mean and no quantile.
+        Its offered utilization is 1 or more, as far as this run can tell: latency and waits have no
+        mean and no quantile, or their intervals no upper end if the line may yet settle.
         """
         steady = self.traffic.stationary and self.plan.source["kind"][0] != CLOSED
-        return growing_line(self) if steady and self.measured_time else ""
+        if not steady or not self.measured_time:
+            return ""
+        return growing_line(self) or perhaps_growing(self)
+
+    @cached_property
+    def loads(self) -> Loads:
+        """Offered utilization of each station, its error, and how long the run is for its line."""
+        return loads(self)
 
     @cached_property
     def truncation(self) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from scalesim.errors import InvalidInput
 from scalesim.results.intervals import Estimate, student
-from scalesim.results.metrics import widths
+from scalesim.results.measured import widths
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,20 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scalesim.distributions import Distribution
 from scalesim.kernels.draws import bucket
-from scalesim.ops import COMPLETED, OUTCOMES
-from scalesim.plan.tables import AMOUNT
-from scalesim.results.intervals import HIGH_CORRELATION, separate_stretches
+from scalesim.results.intervals import HIGH_CORRELATION
+from scalesim.results.saturation import growing_line, slowest
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
 
-__all__ = ["Caution", "beyond_chance", "cautions", "excess", "growing_line"]
+__all__ = ["Caution", "cautions"]
 
-_FEW_STRETCHES, _FEW_SAMPLES = 5.0, 20
+_LONG_ENOUGH = 150.0
+"""`Loads.length` from which on 95 % intervals of means held the truth in 93 % of runs or more."""
+_SLOW_STRETCHES = 5.0
+"""`Loads.length` x share beyond a quantile from which on its intervals did."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Caution:
     Parameters
     ----------
     component : str
-        ``component`` or ``component.resource``; empty if it is about the whole.
-    what : {"unstable", "warmup", "few_samples", "infinite_variance", "changing_traffic",
+        ``component`` or ``component.resource``; ``traffic``; the entry if it is about latency.
+    what : {"unstable", "warmup", "short", "few_samples", "infinite_variance", "changing_traffic",
             "correlated", "precision"}
     text : str
         In a sentence.
@@ -53,47 +53,13 @@ class Caution:
         return {**dataclasses.asdict(self), "numbers": dict(self.numbers)}
 
 
-def excess(results: Results) -> np.ndarray:
-    """Return by how much each station's line grew more than chance explains, float [stations]."""
-    station = results.station
-    gone = station["rejected"] + station["abandoned"] + station["served"]
-    return beyond_chance(station["arrived"], gone)
-
-
-def beyond_chance(arrived: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """Return arrivals less departures, less what chance may make of them."""
-    allowed = 3.0 * np.sqrt(np.maximum(arrived, 1)) + 10.0
-    left: np.ndarray = arrived - gone - allowed
-    return left
-
-
-def growing_line(results: Results) -> str:
-    """Return the ``component.resource`` whose waiting line grows without end, or ``""``.
-
-    A line grows without end when arrivals outrun departures by more than chance explains while the
-    slots are always busy: the offered utilization is 1 or more.
-    """
-    beyond = excess(results)
-    plan = results.plan.station
-    limited = (plan["queue_limit"] >= 0) | (plan["leaving"] > 0) | (plan["kind"] == AMOUNT)
-    beyond[limited | (results.utilization < 0.98)] = -1.0
-    if not (beyond > 0).any():
-        return ""
-    # Callers pile up behind a callee, too: the deepest of the growing lines is the cause.
-    level = results.call_levels()
-    labels = results.plan.station_labels
-    s = max(
-        np.flatnonzero(beyond > 0), key=lambda s: (level[labels[s].component], float(beyond[s]))
-    )
-    return f"{labels[s].component}.{labels[s].resource}"
-
-
 def cautions(results: Results) -> Iterator[Caution]:
     """Yield every caution of these results, the gravest first."""
     yield from _unstable(results)
     yield from _changing(results)
     if results.measured_time and not results.unstable:
         yield from _warmup(results)
+        yield from _short(results)
         yield from _few(results)
         yield from _correlated(results)
     yield from _infinite(results)
@@ -103,23 +69,24 @@ def _unstable(results: Results) -> Iterator[Caution]:
     where = results.unstable
     if not where:
         return
-    component, _, resource = where.partition(".")
-    rows = results.stations_of(component, resource)
-    station = results.station[rows]
-    arrived = int(station["arrived"].sum() - station["rejected"].sum())
-    served = int(station["served"].sum())
-    offered = arrived / served if served else math.inf
-    yield Caution(
-        where,
-        "unstable",
-        f"UNSTABLE: {where} is offered {offered:.3g} times what it can serve. Its line grows as "
-        "long as the run lasts, and waiting there has no mean",
-        {
-            "offered_utilization_ratio": offered,
-            "arrivals": arrived,
-            "served": served,
-        },
-    )
+    rows = results.stations_of(*where.split(".", 1))
+    load = results.loads
+    s = max(rows, key=lambda s: float(load.offered[s]))
+    offered, error = float(load.offered[s]), float(load.error[s])
+    if growing_line(results):
+        text = (
+            f"UNSTABLE: {where} is offered {offered:.3g} times what it can serve. Its line grows "
+            "as long as the run lasts, and waiting there has no mean"
+        )
+    else:
+        text = (
+            f"UNSTABLE, as far as this run can tell: {where} is offered {offered:.3f} times what "
+            f"it can serve, with a standard error of {error:.2g}. At 1 or more its line grows "
+            "without end; whether it is less, only a longer run can tell. Intervals have no upper "
+            "end"
+        )
+    numbers = {"offered_utilization_ratio": offered, "standard_error_ratio": error}
+    yield Caution(where, "unstable", text, numbers)
 
 
 def _changing(results: Results) -> Iterator[Caution]:
@@ -127,7 +94,7 @@ def _changing(results: Results) -> Iterator[Caution]:
         return
     spec = results.recordings[0].spec
     yield Caution(
-        "",
+        "traffic",
         "changing_traffic",
         "the traffic changes over time: the figures are averages over "
         f"{spec.warmup:g} s to {spec.duration:g} s, of no moment in particular; backlog_table() "
@@ -146,54 +113,62 @@ def _warmup(results: Results) -> Iterator[Caution]:
             f"the run of {spec.duration:g} s seems too short to leave its beginning: it still "
             f"changes after {ends:.3g} s; run several times as long"
         )
-        yield Caution("", "warmup", text, numbers)
+        yield Caution(results.topology.entry, "warmup", text, numbers)
     elif cut > spec.warmup_buckets:
         text = (
             f"the beginning seems to last {ends:.3g} s, and only {spec.warmup:.3g} s are left out; "
             'warmup="auto" leaves it out'
         )
-        yield Caution("", "warmup", text, numbers)
+        yield Caution(results.topology.entry, "warmup", text, numbers)
+
+
+def _short(results: Results) -> Iterator[Caution]:
+    """Warn of a run that is short for what its slowest line remembers."""
+    s = slowest(results)
+    if s is None:
+        return
+    length, used = float(results.loads.length[s]), float(results.utilization[s])
+    factors = [each / length for each in (_LONG_ENOUGH, _SLOW_STRETCHES / 0.01)]
+    if max(factors) <= 1:
+        return
+    label = results.plan.station_labels[s]
+    where = f"{label.component}.{label.resource}"
+    for_mean = f"; {factors[0]:.2g} times for that of its mean" if factors[0] > 1 else ""
+    yield Caution(
+        where,
+        "short",
+        f"the run is short for the line at {where}, {used:.0%} busy, which settles slowly: for an "
+        f"interval of the p99 latency to be trusted it should be {factors[1]:.2g} times as long"
+        + for_mean,
+        {"utilization_ratio": used, "for_mean_ratio": factors[0], "for_p99_ratio": factors[1]},
+    )
 
 
 def _few(results: Results) -> Iterator[Caution]:
-    """Warn of a p99 that rests on few requests, or on few stretches of slow ones."""
-    latency = results.latency
-    if not latency.count:
+    """Warn of a p99 that rests on so few stretches of slow requests that it has no upper bound."""
+    latency, entry = results.latency, results.topology.entry
+    if not latency.count or results.estimate("latency_p99_s").high < math.inf:
         return
-    value = latency.quantile(0.99)
-    counts = np.concatenate(list(_slower_than(results, value)))
-    beyond, stretches = int(counts.sum()), separate_stretches(counts)
-    if beyond >= _FEW_SAMPLES and stretches >= _FEW_STRETCHES:
-        return
-    if latency.count >= 100 and beyond == 0:
-        return  # nearly constant: the quantile is the largest value
-    text = (
-        f"few samples: {beyond} of {latency.count} requests are slower than the p99 latency, in "
-        f"about {max(stretches, 1):.0f} separate stretches of time; run longer for the p99"
+    beyond = int(latency.histogram[bucket(latency.quantile(0.99)) + 1 :].sum())
+    yield Caution(
+        entry,
+        "few_samples",
+        f"few samples: {beyond} of {latency.count} requests to {entry} are slower than the p99 "
+        "latency, in so few stretches of time that it has no upper bound; run longer",
+        {"quantile": 0.99, "beyond": beyond},
     )
-    numbers = {"quantile": 0.99, "beyond": beyond, "stretches": stretches}
-    yield Caution("", "few_samples", text, numbers)
-
-
-def _slower_than(results: Results, value: float) -> Iterator[np.ndarray]:
-    """Yield for each trial how many completed requests were slower, int array [buckets of time]."""
-    for each in results.recordings:
-        cells = each.cells("latency", range(COMPLETED, results.flow.size, len(OUTCOMES)))
-        window = results.buckets_of(each)
-        own = cells[(cells["place"] > bucket(value)) & (cells["bucket"] >= window.start)]
-        counts = np.bincount(own["bucket"] - window.start, weights=own["count"], minlength=1)
-        yield counts
 
 
 def _correlated(results: Results) -> Iterator[Caution]:
     found = results.estimate("latency_mean_s")
     if found.method == "batches" and found.correlation > HIGH_CORRELATION:
         text = (
-            f"the {found.samples} batches of the run depend on each other (correlation "
-            f"{found.correlation:.2f}): its intervals are too narrow; run longer, or 5 trials"
+            f"the latency at {results.topology.entry} in a batch of the run depends on that in the "
+            f"batch before (correlation {found.correlation:.2f}, {found.samples} batches): its "
+            "intervals are too narrow; run longer, or 5 trials"
         )
         numbers = {"correlation": found.correlation, "batches": found.samples}
-        yield Caution("", "correlated", text, numbers)
+        yield Caution(results.topology.entry, "correlated", text, numbers)
 
 
 def _infinite(results: Results) -> Iterator[Caution]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from scalesim.components import Cache
 from scalesim.results import Results
-from scalesim.results.warnings import growing_line
+from scalesim.results.saturation import growing_line
 from scalesim.run import simulate
 from scalesim.studies.bracketing import RATIO, Monotone, aim, search
 from scalesim.studies.objective import Objective
