@@ -28,7 +28,7 @@ from scalesim.results.saturation import beyond_chance, excess
 if TYPE_CHECKING:
     from scalesim.results.results import Results
 
-__all__ = ["estimate", "interval_columns", "metric_names", "values_by_trial"]
+__all__ = ["course", "estimate", "interval_columns", "metric_names", "values_by_trial"]
 
 _PARTS = re.compile(r"(?P<metric>[\w.]+?)(?:\[(?P<of>[^\]]+)\])?(?:@(?P<where>.+))?")
 _QUANTILE = re.compile(r"(?P<what>\w+?)_p(?P<percent>\d{1,2}(?:[._]\d+)?)_s")
@@ -62,8 +62,33 @@ def estimate(results: Results, name: str, confidence: float) -> Estimate:
     """Return the metric `name` over the measured window, all trials, with its interval."""
     if not 0 < confidence < 1:
         raise InvalidInput(f"confidence: got {confidence}, allowed is above 0 and below 1")
-    metric = _find(results, name)
     windows = [results.buckets_of(each) for each in results.recordings]
+    found = _over(results, name, windows, confidence)
+    if results.unstable and _waits(results, name):
+        if _grows(results, name):
+            return dataclasses.replace(
+                found, value=math.nan, low=math.nan, high=math.nan, method="unstable"
+            )
+        return dataclasses.replace(found, high=math.inf)
+    return found
+
+
+def course(results: Results, name: str, parts: int) -> np.ndarray:
+    """Return the metric `name` in equal parts of the measured window, float array [parts]."""
+    out = np.empty(parts)
+    for i in range(parts):
+        windows = []
+        for each in results.recordings:
+            whole = results.buckets_of(each)
+            ends = [whole.start + (whole.stop - whole.start) * j // parts for j in (i, i + 1)]
+            windows.append(slice(*ends))
+        out[i] = _over(results, name, windows, 0.95).value
+    return out
+
+
+def _over(results: Results, name: str, windows: list[slice], confidence: float) -> Estimate:
+    """Return the metric over some buckets of time of each trial."""
+    metric = _find(results, name)
     lengths = [window.stop - window.start for window in windows]
 
     def measured(series: Series) -> np.ndarray:
@@ -74,23 +99,15 @@ def estimate(results: Results, name: str, confidence: float) -> Estimate:
     stationary = results.traffic.stationary
     if isinstance(metric, _Ratio):
         top, bottom = measured(metric.top).astype(float), measured(metric.bottom).astype(float)
-        found = ratio_interval(
+        return ratio_interval(
             name, top, bottom, lengths, stationary, confidence, share=metric.share
         )
-    else:
-        cells = [each.cells(metric.name, metric.rows) for each in results.recordings]
-        first, histograms = _filled(cells, windows)
-        zeros = np.maximum(measured(metric.observed) - histograms.sum(axis=1), 0)
-        found = quantile_interval(
-            name, first, histograms, zeros, metric.p, lengths, stationary, confidence
-        )
-    if results.unstable and _waits(results, name):
-        if _grows(results, name):
-            return dataclasses.replace(
-                found, value=math.nan, low=math.nan, high=math.nan, method="unstable"
-            )
-        return dataclasses.replace(found, high=math.inf)
-    return found
+    cells = [each.cells(metric.name, metric.rows) for each in results.recordings]
+    first, histograms = _filled(cells, windows)
+    zeros = np.maximum(measured(metric.observed) - histograms.sum(axis=1), 0)
+    return quantile_interval(
+        name, first, histograms, zeros, metric.p, lengths, stationary, confidence
+    )
 
 
 def _filled(cells: list[np.ndarray], windows: list[slice]) -> tuple[int, np.ndarray]:

@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scalesim.distributions import Distribution
 from scalesim.kernels.draws import bucket
+from scalesim.results import metrics
 from scalesim.results.intervals import HIGH_CORRELATION
 from scalesim.results.saturation import growing_line, slowest
 
@@ -18,9 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Caution", "cautions"]
 
-_LONG_ENOUGH = 150.0
+_PARTS, _SLIGHT = 6, 0.01
+_LONG_ENOUGH = 250.0
 """`Loads.length` from which on 95 % intervals of means held the truth in 93 % of runs or more."""
-_SLOW_STRETCHES = 5.0
+_SLOW_STRETCHES = 7.5
 """`Loads.length` x share beyond a quantile from which on its intervals did."""
 
 
@@ -71,7 +75,7 @@ def _unstable(results: Results) -> Iterator[Caution]:
         return
     rows = results.stations_of(*where.split(".", 1))
     load = results.loads
-    s = max(rows, key=lambda s: float(load.offered[s]))
+    s = max(rows, key=lambda s: float(np.nan_to_num(load.offered[s], nan=-1.0)))
     offered, error = float(load.offered[s]), float(load.error[s])
     if growing_line(results):
         text = (
@@ -120,6 +124,29 @@ def _warmup(results: Results) -> Iterator[Caution]:
             'warmup="auto" leaves it out'
         )
         yield Caution(results.topology.entry, "warmup", text, numbers)
+    else:
+        yield from _drift(results, "latency_mean_s", results.topology.entry)
+    for name in dict.fromkeys(results.plan.cache_names):
+        yield from _drift(results, f"hit_ratio@{name}", name)
+
+
+def _drift(results: Results, metric: str, component: str) -> Iterator[Caution]:
+    """Warn of what rises, or falls, all through the run: a transient longer than the run.
+
+    Without a steady part MSER has nothing to cut down to. All in order is the extreme of the test
+    of Mann, "Nonparametric tests against trend", Econometrica 13 (1945): independent parts are in
+    order in 2 of 6! runs.
+    """
+    values = metrics.course(results, metric, _PARTS)
+    steps, slight = np.diff(values), _SLIGHT * np.abs(values).max()
+    if abs(values[-1] - values[0]) > slight and ((steps > 0).all() or (steps < 0).all()):
+        text = (
+            f"the run seems too short to leave its beginning: {metric.partition('@')[0]} of "
+            f"{component} still changes, all the way from {values[0]:.4g} in the first sixth of "
+            f"what was measured to {values[-1]:.4g} in the last; run several times as long"
+        )
+        numbers = {"first": float(values[0]), "last": float(values[-1])}
+        yield Caution(component, "warmup", text, numbers)
 
 
 def _short(results: Results) -> Iterator[Caution]:
