@@ -119,9 +119,9 @@ def _filled(cells: list[np.ndarray], windows: list[slice]) -> tuple[int, np.ndar
         offset += window.stop - window.start
     bucket, place, count = (np.concatenate(x) for x in zip(*parts, strict=True))
     first, last = (int(place.min()), int(place.max())) if len(place) else (0, 0)
-    out = np.zeros((offset, last - first + 1), np.int64)
-    np.add.at(out, (bucket, place - first), count)
-    return first, out
+    width = last - first + 1
+    flat = np.bincount(bucket * width + place - first, weights=count, minlength=offset * width)
+    return first, flat.reshape(offset, width).astype(np.int64)
 
 
 def values_by_trial(results: Results, name: str) -> np.ndarray:

@@ -157,8 +157,7 @@ CASES: tuple[Case, ...] = (
     (TIERS, 10_000, {}),
     (HALF, 1_000, {"trials": 10}),
     (NINE, 20_000, {"trials": 10}),
-    (HALF, 1_000, {"precision": 0.05}),
-    (NINE, 20_000, {"precision": 0.1}),
+    (HALF, 1_000, {"precision": 0.1}),
 )
 
 
