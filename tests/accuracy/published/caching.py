@@ -1,0 +1,145 @@
+"""Caches: hit ratios by eviction policy, and stampedes."""
+
+from __future__ import annotations
+
+from accuracy.published.reading import requests, row, station
+from accuracy.published.registry import Figures, case
+
+import scalesim as ss
+from scalesim.policies.eviction import Clock, Lfu, SampledLru
+from scalesim.traffic import Measured
+
+READS = {"get": 1.0, "set": 0.0, "delete": 0.0}
+
+
+def hit_ratio(
+    seed: int, keys: object, capacity: int, eviction: object, count: int, skipped: int = 0
+) -> float:
+    """Return the hit ratio of requests number `skipped` to `count` at a cache that starts empty."""
+    topology = ss.Topology(ss.Cache("cache", capacity=capacity, eviction=eviction), entry="cache")
+    traffic = ss.Traffic(1.0, mix=READS, keys=keys)
+    results = ss.simulate(topology, traffic, duration=count, warmup=skipped, seed=seed)
+    return ratio(results)
+
+
+def ratio(results: ss.Results) -> float:
+    found = results.caches["cache"]
+    return found["hits"] / (found["hits"] + found["misses"])
+
+
+CACHEKIT = {
+    "lru": "lru", "fifo": "fifo", "random": "random", "clock": Clock(reference_bit=0), "lfu": Lfu(),
+}  # fmt: skip
+
+
+def cachekit(seed: int, keys: object, *policies: str) -> Figures:
+    return {
+        f"hit_ratio_{name}": hit_ratio(seed, keys, 4096, CACHEKIT[name], 200_000)
+        for name in policies
+    }
+
+
+@case("cachekit-zipf-lru-fifo-clock")
+def zipf(seed: int) -> Figures:
+    return cachekit(seed, ss.Zipf(16384, 1.0), "lru", "fifo", "clock")
+
+
+@case("cachekit-uniform")
+def uniform(seed: int) -> Figures:
+    return cachekit(seed, ss.UniformKeys(16384), "lru", "fifo", "lfu")
+
+
+@case("cachekit-hotset")
+def hot_set(seed: int) -> Figures:
+    keys = Measured((0.9 / 1638,) * 1638, tail_keys=16384 - 1638, tail_count=0.1)
+    return cachekit(seed, keys, "lru", "fifo", "clock", "random", "lfu")
+
+
+@case("cachekit-scan")
+def scan(seed: int) -> Figures:
+    count = 50_000
+    traffic = ss.ReplayTraffic(
+        [float(i) for i in range(count)], mix=READS, key=[i % 16384 for i in range(count)]
+    )
+    figures = {}
+    for eviction in ("lru", "fifo"):
+        cache = ss.Cache("cache", capacity=4096, eviction=eviction)
+        results = ss.simulate(ss.Topology(cache, entry="cache"), traffic,
+                              duration=count, warmup=0, seed=seed)  # fmt: skip
+        figures[f"hit_ratio_{eviction}"] = ratio(results)
+    return figures
+
+
+@case("line-cache-uniform")
+def two_of_five(seed: int) -> Figures:
+    keys = ss.UniformKeys(5)
+    return {
+        f"hit_ratio[{each}]": hit_ratio(seed, keys, 2, each, 200_000, 1000)
+        for each in ("lru", "fifo", "random")
+    }
+
+
+@case("tinyufo-lru-0p01", "tinyufo-lru-0p05", "tinyufo-lru-0p1")
+def lru(seed: int, name: str) -> Figures:
+    capacity = round(10_000 * float(name.rpartition("-")[2].replace("p", ".")))
+    return {"hit_ratio": hit_ratio(seed, ss.Zipf(10_000, 1.0), capacity, "lru", 200_000, 20_000)}
+
+
+def by_samples(seed: int, capacity: int, *policies: object) -> list[float]:
+    keys = ss.Zipf(100_000, 0.99)
+    return [hit_ratio(seed, keys, capacity, each, 600_000, 150_000) for each in policies]
+
+
+SAMPLED = (SampledLru(samples=2), SampledLru(samples=5), SampledLru(samples=10), "lru")
+
+
+@case("q-redis-samples", trials=6)
+def sampled_lru(seed: int) -> Figures:
+    ratios = by_samples(seed, 10_000, *SAMPLED)
+    return {"hit_ratio": ratios, "difference_10_minus_2": ratios[2] - ratios[0]}
+
+
+@case("q-redis-samples-small", trials=6)
+def sampled_lru_small(seed: int) -> Figures:
+    return {"hit_ratio": by_samples(seed, 1000, "random", *SAMPLED)}
+
+
+# Stampedes --------------------------------------------------------------------------------------
+
+
+def cold_cache(
+    seed: int, origin: ss.Service, at: list[float], keys: list[int], coalesce: bool
+) -> ss.Results:
+    cache = ss.Cache("cache", ttl=60.0, origin="origin.serve", coalesce=coalesce)
+    traffic = ss.ReplayTraffic(at, mix=READS, key=keys)
+    return ss.simulate(ss.Topology(cache, origin, entry="cache"), traffic, duration=60,
+                       warmup=0, seed=seed, record_requests=len(at))  # fmt: skip
+
+
+@case("q-stampede-1000")
+def stampede(seed: int) -> Figures:
+    origin = station("origin", 10.0, workers=1000)
+    without, coalesced = (
+        cold_cache(seed, origin, [i / 100 for i in range(1000)], [0] * 1000, coalesce)
+        for coalesce in (False, True)
+    )
+    return {
+        "computations_without": row(without, "origin")["arrivals"],
+        "computations_with": row(coalesced, "origin")["arrivals"],
+        "latency_of_last_without_s": float(requests(without)[-1]),
+        "latency_of_last_with_s": float(requests(coalesced)[-1]),
+    }
+
+
+@case("q-singleflight-pool")
+def stampede_on_a_pool(seed: int) -> Figures:
+    pool = station("origin", 0.5, workers=80)
+    keys = [i % 4 for i in range(200)]
+    without, coalesced = (cold_cache(seed, pool, [0.0] * 200, keys, each) for each in (False, True))
+    found = row(without, "origin")
+    return {
+        "connections_used_without": found["arrivals"] - found["queue_depth_max"],
+        "queries_without": found["arrivals"],
+        "queries_with": row(coalesced, "origin")["arrivals"],
+        "makespan_s_without": float(requests(without).max()),
+    }
