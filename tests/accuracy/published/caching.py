@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accuracy.published.reading import requests, row, station
-from accuracy.published.registry import Figures, case
+from accuracy.published.registry import Figures, model
 
 import scalesim as ss
 from scalesim.policies.eviction import Clock, Lfu, SampledLru
@@ -39,23 +39,23 @@ def cachekit(seed: int, keys: object, *policies: str) -> Figures:
     }
 
 
-@case("cachekit-zipf-lru-fifo-clock")
+@model("cachekit-zipf-lru-fifo-clock")
 def zipf(seed: int) -> Figures:
     return cachekit(seed, ss.Zipf(16384, 1.0), "lru", "fifo", "clock")
 
 
-@case("cachekit-uniform")
+@model("cachekit-uniform")
 def uniform(seed: int) -> Figures:
     return cachekit(seed, ss.UniformKeys(16384), "lru", "fifo", "lfu")
 
 
-@case("cachekit-hotset")
+@model("cachekit-hotset")
 def hot_set(seed: int) -> Figures:
     keys = Measured((0.9 / 1638,) * 1638, tail_keys=16384 - 1638, tail_count=0.1)
     return cachekit(seed, keys, "lru", "fifo", "clock", "random", "lfu")
 
 
-@case("cachekit-scan")
+@model("cachekit-scan")
 def scan(seed: int) -> Figures:
     count = 50_000
     traffic = ss.ReplayTraffic(
@@ -70,7 +70,7 @@ def scan(seed: int) -> Figures:
     return figures
 
 
-@case("line-cache-uniform")
+@model("line-cache-uniform")
 def two_of_five(seed: int) -> Figures:
     keys = ss.UniformKeys(5)
     return {
@@ -79,7 +79,7 @@ def two_of_five(seed: int) -> Figures:
     }
 
 
-@case("tinyufo-lru-0p01", "tinyufo-lru-0p05", "tinyufo-lru-0p1")
+@model("tinyufo-lru-0p01", "tinyufo-lru-0p05", "tinyufo-lru-0p1")
 def lru(seed: int, name: str) -> Figures:
     capacity = round(10_000 * float(name.rpartition("-")[2].replace("p", ".")))
     return {"hit_ratio": hit_ratio(seed, ss.Zipf(10_000, 1.0), capacity, "lru", 200_000, 20_000)}
@@ -93,13 +93,13 @@ def by_samples(seed: int, capacity: int, *policies: object) -> list[float]:
 SAMPLED = (SampledLru(samples=2), SampledLru(samples=5), SampledLru(samples=10), "lru")
 
 
-@case("q-redis-samples", trials=6)
+@model("q-redis-samples", long=True)
 def sampled_lru(seed: int) -> Figures:
     ratios = by_samples(seed, 10_000, *SAMPLED)
     return {"hit_ratio": ratios, "difference_10_minus_2": ratios[2] - ratios[0]}
 
 
-@case("q-redis-samples-small", trials=6)
+@model("q-redis-samples-small", long=True)
 def sampled_lru_small(seed: int) -> Figures:
     return {"hit_ratio": by_samples(seed, 1000, "random", *SAMPLED)}
 
@@ -116,7 +116,7 @@ def cold_cache(
                        warmup=0, seed=seed, record_requests=len(at))  # fmt: skip
 
 
-@case("q-stampede-1000")
+@model("q-stampede-1000")
 def stampede(seed: int) -> Figures:
     origin = station("origin", 10.0, workers=1000)
     without, coalesced = (
@@ -131,7 +131,7 @@ def stampede(seed: int) -> Figures:
     }
 
 
-@case("q-singleflight-pool")
+@model("q-singleflight-pool")
 def stampede_on_a_pool(seed: int) -> Figures:
     pool = station("origin", 0.5, workers=80)
     keys = [i % 4 for i in range(200)]

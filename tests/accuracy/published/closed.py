@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from accuracy.published.reading import MANY, in_flight, requests, row, station
-from accuracy.published.registry import Figures, case
+from accuracy.published.registry import Figures, model
 
 import scalesim as ss
 from scalesim.components import Failures, RateLimiter, Workflow
@@ -20,7 +20,7 @@ def one_queue(seed: int, users: int, think: float, workers: int, duration: float
     return ss.simulate(topology, traffic, duration=duration, seed=seed)
 
 
-@case("line-repairmen-10")
+@model("line-repairmen-10")
 def thinking_again(seed: int) -> Figures:
     # Exponential pauses, each followed by another with probability 0.7, are one exponential pause.
     results = one_queue(seed, 10, 1 / 0.3, 1, 300_000)
@@ -32,7 +32,7 @@ def thinking_again(seed: int) -> Figures:
     }
 
 
-@case("line-closed-16-c2")
+@model("line-closed-16-c2")
 def two_servers(seed: int) -> Figures:
     results = one_queue(seed, 16, 1.0, 2, 150_000)
     return {
@@ -42,14 +42,15 @@ def two_servers(seed: int) -> Figures:
     }
 
 
-@case("line-bcmp-ps")
+@model("line-bcmp-ps", long=True)
 def insensitivity(seed: int) -> Figures:
     thinks = {
         "class1": Erlang(2 / 3, phases=2),
         "class2": HyperExponential(probabilities=(0.5, 0.5), means=(1 / 3, 1 / 10)),
     }
     figures = {}
-    for discipline in ("ps", "fifo", "lcfs_preemptive"):
+    # Whoever is at the bottom of the stack may stay there for a thousand seconds.
+    for discipline, duration in (("ps", 1e5), ("fifo", 1e5), ("lcfs_preemptive", 1e6)):
         endpoints = {name: [ss.compute(ss.Exponential(1.0))] for name in thinks}
         queue = ss.Service("queue", workers=4, cpu_discipline=discipline, endpoints=endpoints)
         groups = {
@@ -57,7 +58,7 @@ def insensitivity(seed: int) -> Figures:
             for name, think in thinks.items()
         }
         results = ss.simulate(ss.Topology(queue, entry="queue"), UserGroups(groups=groups),
-                              duration=150_000, seed=seed)  # fmt: skip
+                              duration=duration, seed=seed)  # fmt: skip
         for name in thinks:
             latency = results.latency_of(name)
             rate = latency.count / results.measured_time
@@ -89,13 +90,13 @@ def central_server(
     }
 
 
-@case("jain-timesharing-1", "jain-timesharing-2", "jain-timesharing-3", "jain-timesharing-5")
+@model("jain-timesharing-1", "jain-timesharing-2", "jain-timesharing-3", "jain-timesharing-5")
 def timesharing(seed: int, name: str) -> Figures:
     visits = {"cpu": (16, 0.125), "disk_a": (10, 0.3), "disk_b": (5, 0.2)}
     return central_server(seed, int(name[-1]), 4.0, visits, 200_000)
 
 
-@case("lazowska-ch6-3users")
+@model("lazowska-ch6-3users")
 def two_disks(seed: int) -> Figures:
     visits = {"cpu": (121, 0.005), "disk1": (70, 0.030), "disk2": (50, 0.027)}
     return central_server(seed, 3, 15.0, visits, 150_000)
@@ -104,7 +105,7 @@ def two_disks(seed: int) -> Figures:
 # Reading a load test ----------------------------------------------------------------------------
 
 
-@case("q-locust-200users-1s")
+@model("q-locust-200users-1s")
 def pacing(seed: int) -> Figures:
     # A user who starts every second, or at once if the answer took longer, waits for both.
     rates = []
@@ -119,7 +120,7 @@ def pacing(seed: int) -> Figures:
     return {"throughput_rps": rates}
 
 
-@case("q-locust-619s")
+@model("q-locust-619s")
 def littles_law(seed: int) -> Figures:
     topology = ss.Topology(station("server", 0.122, MANY), entry="server")
     traffic = ss.Traffic(10_000 / 619, arrivals=Even())
@@ -132,7 +133,7 @@ def littles_law(seed: int) -> Figures:
     }
 
 
-@case("q-k6-open-closed")
+@model("q-k6-open-closed")
 def overload_hidden_by_closed_users(seed: int) -> Figures:
     topology = ss.Topology(station("server", ss.Exponential(0.1), 10), entry="server")
     closed = ss.simulate(topology, ss.ClosedTraffic(20, think_time=0.0), duration=3000, seed=seed)
@@ -164,12 +165,12 @@ def behind_a_limit(seed: int, users: int, think: object, rate: float) -> ss.Resu
     return ss.simulate(topology, traffic, duration=4000, warmup=1000, seed=seed)
 
 
-@case("q-locust-expect-10-get-3p5")
+@model("q-locust-expect-10-get-3p5")
 def one_user(seed: int) -> Figures:
     return {"response_time_s": behind_a_limit(seed, 1, 0.1, 3.5).latency.mean}
 
 
-@case("q-locust-200-users-8rps")
+@model("q-locust-200-users-8rps")
 def saturated(seed: int) -> Figures:
     runs = [behind_a_limit(seed, 200, ss.Uniform(1, 3), rate) for rate in (7.0, 10.0)]
     full = all(row(each, "limit", "rate")["utilization_ratio"] > 0.99 for each in runs)
@@ -179,7 +180,7 @@ def saturated(seed: int) -> Figures:
     }
 
 
-@case("q-locust-10rps")
+@model("q-locust-10rps")
 def ten_users(seed: int) -> Figures:
     topology = ss.Topology(station("server", 0.005, 10), entry="server")
     with_pause, without = (
@@ -192,7 +193,7 @@ def ten_users(seed: int) -> Figures:
     }
 
 
-@case("coordinated-omission-tene")
+@model("coordinated-omission-tene")
 def coordinated_omission(seed: int) -> Figures:
     # The server stands still from 100 s to 200 s, and serves any number at once otherwise.
     pause = Failures(time_to_failure=100.0, repair_time=100.0, of="instance")

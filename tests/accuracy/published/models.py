@@ -1,11 +1,21 @@
-"""All cases: importing the modules registers them."""
+"""All published cases: importing the modules registers their models."""
 
 from __future__ import annotations
 
-from accuracy.published import balancing, caching, closed, queueing, resilience
-from accuracy.published.registry import CASES, EXPECTED, UNSUPPORTED, run
+from accuracy.published import (
+    balancing,
+    caching,
+    capacity,
+    closed,
+    delivery,
+    freshness,
+    pools,
+    queueing,
+    resilience,
+)
+from accuracy.published.registry import MODELS, UNSUPPORTED, cases
 
 __all__ = [
-    "CASES", "EXPECTED", "UNSUPPORTED", "balancing", "caching", "closed", "queueing", "resilience",
-    "run",
+    "MODELS", "UNSUPPORTED", "balancing", "caching", "capacity", "cases", "closed", "delivery",
+    "freshness", "pools", "queueing", "resilience",
 ]  # fmt: skip

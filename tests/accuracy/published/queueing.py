@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from accuracy.published.closed import verdict
 from accuracy.published.reading import in_flight, requests, row, station
-from accuracy.published.registry import Figures, case
+from accuracy.published.registry import Figures, model
 
 import scalesim as ss
 from scalesim.traffic import Even
 
 
-@case("ciw-bank-3", "ciw-bank-4")
+@model("ciw-bank-3", "ciw-bank-4")
 def bank(seed: int, name: str) -> Figures:
     counter = station("bank", ss.Exponential(ss.minutes(10)), workers=int(name[-1]))
     results = ss.simulate(ss.Topology(counter, entry="bank"), ss.Traffic(0.2 / ss.minutes(1)),
@@ -18,7 +18,7 @@ def bank(seed: int, name: str) -> Figures:
     return {"wait_time_mean_min": row(results, "bank")["wait_mean_s"] / ss.minutes(1)}
 
 
-@case("ciw-ps")
+@model("ciw-ps")
 def processor_sharing(seed: int) -> Figures:
     shared = ss.Service("s", workers=10_000, endpoints={"get": [ss.compute(ss.Exponential(1 / 9))]})
     results = ss.simulate(ss.Topology(shared, entry="s"), ss.Traffic(4.0),
@@ -26,7 +26,7 @@ def processor_sharing(seed: int) -> Figures:
     return {"latency_mean_s": results.latency.mean}
 
 
-@case("line-mm1k-drop")
+@model("line-mm1k-drop")
 def room_for_two(seed: int) -> Figures:
     topology = ss.Topology(station("queue", ss.Exponential(1.0), backlog=2), entry="queue")
     results = ss.simulate(topology, ss.Traffic(0.8), duration=250_000, seed=seed)
@@ -38,7 +38,7 @@ def room_for_two(seed: int) -> Figures:
     }
 
 
-@case("ciw-priority-unstable")
+@model("ciw-priority-unstable")
 def priority_at_full_load(seed: int) -> Figures:
     endpoints = {
         name: ss.Endpoint([ss.sleep(ss.Exponential(0.1))], priority=priority)
@@ -53,7 +53,7 @@ def priority_at_full_load(seed: int) -> Figures:
     }
 
 
-@case("ciw-stools")
+@model("ciw-stools", long=True)
 def stools(seed: int) -> Figures:
     def rejected_per_hour(low: float, high: float) -> float:
         # A queue that is full makes the one before it wait, with its own consumer.
@@ -69,7 +69,7 @@ def stools(seed: int) -> Figures:
             entry="door",
         )
         results = ss.simulate(topology, ss.Traffic(0.25, arrivals=Even()),
-                              duration=4200, warmup=600, trials=50, seed=seed)  # fmt: skip
+                              duration=4200, warmup=600, trials=10, seed=seed)  # fmt: skip
         return results.counts["rejected"] / results.trials
 
     return {
@@ -78,7 +78,7 @@ def stools(seed: int) -> Figures:
     }
 
 
-@case("menasce-one-minute")
+@model("menasce-one-minute")
 def one_minute(seed: int) -> Figures:
     topology = ss.Topology(station("disk", 0.02), entry="disk")
     results = ss.simulate(topology, ss.Traffic(30.0, arrivals=Even()),
@@ -91,7 +91,7 @@ def one_minute(seed: int) -> Figures:
     }
 
 
-@case("q-yafs-overload")
+@model("q-yafs-overload")
 def overload(seed: int) -> Figures:
     topology = ss.Topology(station("s", 1.5), entry="s")
     results = ss.simulate(topology, ss.Traffic(1.0, arrivals=Even()), duration=2000, warmup=0,
@@ -105,7 +105,7 @@ def overload(seed: int) -> Figures:
     }
 
 
-@case("q-simpy-utilization")
+@model("q-simpy-utilization")
 def two_slots(seed: int) -> Figures:
     topology = ss.Topology(station("r", ss.Exponential(0.1), 2), entry="r")
     results = ss.simulate(topology, ss.Traffic(12.0), duration=15_000, seed=seed)
@@ -113,7 +113,7 @@ def two_slots(seed: int) -> Figures:
     return {"utilization": used, "busy_mean": 2 * used}
 
 
-@case("q-ciw-utilization-over-1")
+@model("q-ciw-utilization-over-1")
 def work_in_progress_at_the_end(seed: int) -> Figures:
     topology = ss.Topology(station("s", 1000.0), entry="s")
     traffic = ss.ReplayTraffic([10.0 * i for i in range(10)])

@@ -1,82 +1,84 @@
-"""Cases by name: what a source expects, the model that answers it, and how the two are compared.
+"""Published figures: the models that answer them, as cases of the accuracy suite.
 
-A case is a function of the seed that builds a topology and traffic, simulates once, and returns its
-figures by name. A figure of the form ``metric[variant]`` is compared with what is expected of
-``metric``; so a model of which several variants must agree returns each of them.
-
-A figure holds if its tolerance and its 99 % interval over the seeds together reach what is
-expected. Seeds are fixed, so a test that passes passes again.
+A model is a function of the seed. It builds a topology and traffic, simulates, and returns its
+figures by name: all those, and only those, that `cases.json` expects, with the source of each. The
+suite repeats a model with other seeds, as many as make its figures precise. A model without chance
+returns the same for two seeds, and its figures must be equal to what is expected.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accuracy.judge import Expected, Verdict, judge
+from accuracy.judge import Expected
+from accuracy.suite import Case, Effort, Reading
+from accuracy.words import Unsupported
 
-__all__ = ["CASES", "EXPECTED", "UNSUPPORTED", "case", "run"]
+__all__ = ["MODELS", "TRIALS", "UNSUPPORTED", "Figures", "cases", "model"]
+
+TRIALS = 20
+"""Seeds of a model with chance at scale 1: its interval is over them."""
 
 Figures = dict[str, Any]
 
-_DATA = json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))
-EXPECTED: dict[str, dict[str, Any]] = {each["id"]: each for each in _DATA["cases"]}
+_DATA = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf-8"))
 UNSUPPORTED: dict[str, str] = _DATA["unsupported"]
 """Id of a case -> what the library lacks to express it."""
 
-CASES: dict[str, Case] = {}
-WIDEST = 0.2
-"""Half of the widest interval that still counts as an answer, relative to the figure."""
-
 
 @dataclass(frozen=True)
-class Case:
-    """A model that answers a case, and how many seeds give its interval."""
+class Model:
+    """What answers a case; `long` if that takes more than a second or two."""
 
-    model: Callable[[int], Figures]
-    trials: int
+    figures: Callable[[int], Figures]
+    long: bool
 
 
-def case(*names: str, trials: int = 10) -> Callable[[Callable[..., Figures]], Any]:
-    """Register the model of a case, or of several: then the model takes the name as well."""
+MODELS: dict[str, Model] = {}
 
-    def register(model: Callable[..., Figures]) -> Callable[..., Figures]:
+
+def model(*names: str, long: bool = False) -> Callable[[Callable[..., Figures]], Any]:
+    """Register the model of a case, or of several: then it takes the name as well."""
+
+    def register(figures: Callable[..., Figures]) -> Callable[..., Figures]:
         for name in names:
-            if len(names) == 1:
-                CASES[name] = Case(model, trials)
-            else:
-                CASES[name] = Case(lambda seed, name=name: model(seed, name), trials)
-        return model
+            of_case = figures if len(names) == 1 else functools.partial(figures, name=name)
+            MODELS[name] = Model(of_case, long)
+        return figures
 
     return register
 
 
-def run(name: str) -> list[tuple[str, Verdict, bool]]:
-    """Run a case and judge its figures: (figure, verdict, whether it holds) of each."""
-    model, trials = CASES[name].model, CASES[name].trials
-    samples = [model(1), model(2)]
-    if samples[0] == samples[1]:  # without chance
-        samples = samples[:1]
-    else:
-        samples += [model(seed) for seed in range(3, trials + 1)]
-    expected = EXPECTED[name]["expected"]
-    rows = []
-    for figure in samples[0]:
-        wanted = expected[figure.partition("[")[0]]
-        tolerance = Expected(wanted["value"], "published", wanted["tolerance_rel"])
-        for verdict in judge(tolerance, [each[figure] for each in samples], figures=1):
-            rows.append((figure, verdict, _holds(verdict)))
-    missing = set(expected) - {figure.partition("[")[0] for figure in samples[0]}
-    if missing:
-        raise AssertionError(f"{name} does not answer {', '.join(sorted(missing))}")
-    return rows
+def cases() -> list[Case]:
+    """Return every published case, those that the library cannot express included."""
+    return [_case(data) for data in _DATA["cases"]]
 
 
-def _holds(verdict: Verdict) -> bool:
-    if verdict.wrong:
-        return False
-    return not verdict.half or verdict.half <= WIDEST * math.fabs(verdict.expected)
+def _case(data: dict[str, Any]) -> Case:
+    expected = {name: Expected.read(each) for name, each in data["expected"].items()}
+
+    def measure(effort: Effort) -> dict[str, Reading]:
+        name = data["id"]
+        if name in UNSUPPORTED:
+            raise Unsupported(UNSUPPORTED[name])
+        if effort.engine != "compiled":
+            raise Unsupported(f"engine {effort.engine}: models choose their engine")
+        samples = _samples(MODELS[name].figures, effort)
+        if samples[0].keys() != expected.keys():
+            wrong = ", ".join(sorted(samples[0].keys() ^ expected.keys()))
+            raise AssertionError(f"{name}: the model and cases.json do not agree on {wrong}")
+        return {figure: Reading([each[figure] for each in samples]) for figure in expected}
+
+    return Case(data["id"], data["family"], expected, measure)
+
+
+def _samples(figures: Callable[[int], Figures], effort: Effort) -> list[Figures]:
+    """Return the figures of as many seeds as the effort asks for, of one if there is no chance."""
+    seeds = range(effort.seed, effort.seed + max(round(TRIALS * effort.scale), 2))
+    first, second = (figures(seed) for seed in seeds[:2])
+    return [first] if first == second else [first, second, *map(figures, seeds[2:])]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from accuracy.published.reading import MANY, requests, row, station
-from accuracy.published.registry import Figures, case
+from accuracy.published.registry import Figures, model
 
 import scalesim as ss
-from scalesim.components import RateLimiter, fail
+from scalesim.components import RateLimiter, cached, fail
 from scalesim.distributions import Mixture
 from scalesim.traffic import Even
 
@@ -24,7 +25,7 @@ def slow_ratio(seed: int, leaves: int, slow: float, count: int) -> float:
     return 1 - results.goodput(0.5) / results.throughput
 
 
-@case("tail-at-scale-fanout")
+@model("tail-at-scale-fanout", long=True)
 def tail_at_scale(seed: int) -> Figures:
     return {
         "slow_request_ratio": slow_ratio(seed, 100, 0.01, 8000),
@@ -33,31 +34,12 @@ def tail_at_scale(seed: int) -> Figures:
     }
 
 
-@case("tail-fanout-50")
+@model("tail-fanout-50")
 def fan_out(seed: int) -> Figures:
     return {"slow_request_ratio": slow_ratio(seed, 50, 0.01, 10_000)}
 
 
-@case("quorum-yammer-p999-n1to3", trials=8)
-def quorum(seed: int) -> Figures:
-    way = Mixture(
-        probabilities=(0.982, 0.018),
-        parts=(ss.Pareto(ss.ms(1.5), shape=3.8), ss.Exponential(ss.ms(1 / 0.0217))),
-    )
-    figures = {}
-    for sent in (1, 2, 3):
-        for awaited in range(1, sent + 1):
-            there_and_back = [ss.sleep(way), ss.sleep(way)]
-            steps = [ss.parallel(*[there_and_back] * sent, wait_for=awaited)]
-            read = ss.Service("read", workers=MANY, endpoints={"get": steps})
-            results = ss.simulate(ss.Topology(read, entry="read"), ss.Traffic(1000.0),
-                                  duration=150, warmup=1, seed=seed)  # fmt: skip
-            p999 = results.latency.quantile(0.999) / ss.ms(1)
-            figures[f"latency_p999_ms_sent{sent}_awaited{awaited}"] = p999
-    return figures
-
-
-@case("sre-retry-layers")
+@model("sre-retry-layers")
 def layers(seed: int) -> Figures:
     again = ss.Retry(4, backoff=0.0)
     topology = ss.Topology(
@@ -71,7 +53,7 @@ def layers(seed: int) -> Figures:
     return {"attempts_at_bottom_per_request": row(results, "store")["arrivals"]}
 
 
-@case("q-istio-timeout-swallows-retries")
+@model("q-istio-timeout-swallows-retries")
 def timeout_of_all_attempts(seed: int) -> Figures:
     def outcome(each_try: float | None) -> tuple[float, float]:
         retried = ss.call("web.serve", timeout=each_try, retry=ss.Retry(4, backoff=0.0))
@@ -107,7 +89,7 @@ def accepted(seed: int, at: list[float], **limit: object) -> int:
 AROUND_A_MINUTE = [59 + i / 120 for i in range(240)]
 
 
-@case("q-fixed-window-double")
+@model("q-fixed-window-double")
 def twice_the_limit(seed: int) -> Figures:
     fixed, sliding = (
         accepted(seed, AROUND_A_MINUTE, algorithm=each, window=60.0)
@@ -116,7 +98,7 @@ def twice_the_limit(seed: int) -> Figures:
     return {"accepted": fixed, "accepted_sliding_window_log": sliding}
 
 
-@case("q-token-bucket-bound")
+@model("q-token-bucket-bound")
 def token_bucket(seed: int) -> Figures:
     return {"accepted": accepted(seed, AROUND_A_MINUTE, burst=120)}
 
@@ -129,7 +111,7 @@ def hot_partition(seed: int, offered: float, limit: float, keys: int) -> ss.Resu
     return ss.simulate(topology, traffic, duration=100, seed=seed)
 
 
-@case("q-dynamo-hot-key")
+@model("q-dynamo-hot-key")
 def hot_key(seed: int) -> Figures:
     one, sixteen = (hot_partition(seed, 1500.0, 1000.0, keys) for keys in (1, 16))
     return {
@@ -138,80 +120,62 @@ def hot_key(seed: int) -> Figures:
     }
 
 
-@case("q-dynamo-quarter-of-capacity")
+@model("q-dynamo-quarter-of-capacity")
 def share_of_a_partition(seed: int) -> Figures:
     rates = [hot_partition(seed, 1000.0, 400 / n, 1).throughput for n in (1, 4, 16)]
     return {"throughput_units": rates}
 
 
-@case("q-keda-one-hot-partition")
-def hot_partition_of_a_log(seed: int) -> Figures:
-    growth, idle = [], []
-    for consumers in (1, 5, 10, 20):
-        log = ss.MessageQueue("log", handler=[ss.sleep(0.02)], partitions=10, consumers=consumers)
-        topology = ss.Topology(
-            ss.Service("producer", endpoints={"send": [ss.publish("log")]}), log, entry="producer"
-        )
-        traffic = ss.Traffic(100.0, arrivals=Even(), keys=ss.UniformKeys(1))
-        results = ss.simulate(topology, traffic, duration=200, seed=seed)
-        found = row(results, "log", "consumers")
-        growth.append((found["arrivals"] - found["served"]) / results.measured_time)
-        idle.append(consumers - round(found["utilization_ratio"] * consumers))
-    return {"lag_growth_per_s": growth, "idle_consumers": idle}
+# Retries ----------------------------------------------------------------------------------------
 
 
-# Connection pools -------------------------------------------------------------------------------
-
-
-def completes(seed: int, threads: int, connections: int, pool: int) -> bool:
-    """Return whether threads that take connections one by one, in step, all get theirs."""
-    last = connections - 1
-    endpoints = {
-        f"take_{i}": [ss.sleep(1.0), *([ss.call(f"pool.take_{i + 1}")] if i < last else [])]
-        for i in range(connections)
-    }
+@model("q-envoy-max-retries-4-clients")
+def places_for_retries(seed: int) -> Figures:
+    # An attempt whose request is known is a retry: it needs one of three places, which nobody
+    # waits for.
+    first = cached("known", miss=[ss.call("known.set"), ss.call("upstream")])
     topology = ss.Topology(
-        ss.Service("thread", workers=threads, endpoints={"run": [ss.call("pool.take_0")]}),
-        ss.Service("pool", workers=pool, endpoints=endpoints),
-        entry="thread",
+        ss.Service("proxy", workers=4, endpoints={"try": [first, ss.call("retries")]}),
+        ss.Cache("known"),
+        ss.Service("retries", workers=3, backlog=0, endpoints={"try": [ss.call("upstream")]}),
+        ss.Service("upstream", workers=4, endpoints={"get": [ss.sleep(0.1), fail(1.0)]}),
+        entry="proxy",
     )
-    results = ss.simulate(topology, ss.ReplayTraffic([0.0] * threads), duration=1000, warmup=0,
-                          seed=seed)  # fmt: skip
-    return results.counts["completed"] == threads
-
-
-def smallest_safe_pool(seed: int, threads: int, connections: int) -> int:
-    sizes = range(1, threads * connections + 1)
-    return next(size for size in sizes if completes(seed, threads, connections, size))
-
-
-@case("hikari-deadlock-free")
-def deadlock(seed: int) -> Figures:
+    traffic = ss.ReplayTraffic([0.0] * 4, key=list(range(4)),
+                               retry=ss.Retry(4, backoff=0.0, on="failed"))  # fmt: skip
+    first_round = ss.simulate(topology, traffic, duration=0.15, warmup=0, seed=seed)
+    found = row(first_round, "retries")
     return {
-        "smallest_safe_pool": smallest_safe_pool(seed, 3, 4),
-        "deadlock_possible_with_9": not completes(seed, 3, 4, 9),
-        "deadlock_possible_with_10": not completes(seed, 3, 4, 10),
+        "requests_retried_in_first_round": found["arrivals"] - found["rejected"],
+        "not_retried": first_round.counts["rejected"],
     }
 
 
-@case("hikari-deadlock-8x3")
-def deadlock_of_eight(seed: int) -> Figures:
-    return {"smallest_safe_pool": smallest_safe_pool(seed, 8, 3)}
+@model("q-metastable-trigger")
+def trigger(seed: int) -> Figures:
+    """A short one is survived; a longer one leaves a queue that retries keep alive."""
 
+    def last_minute(lasting: float) -> ss.Results:
+        again = ss.Retry(5, backoff=0.0)
+        get = [ss.call("queue", timeout=1.0, retry=again)]
+        # Four others compute on the same core, so that it has a fifth of its speed for the queue.
+        disturb = [ss.parallel(*[[ss.call("core.other", timeout=lasting, cancel=True)]] * 4)]
+        topology = ss.Topology(
+            ss.Service("client", workers=MANY, endpoints={"get": get, "disturb": disturb}),
+            ss.Service("queue", endpoints={"serve": [ss.call("core.serve")]}),
+            ss.Service("core", workers=5, endpoints={
+                "serve": [ss.compute(ss.Exponential(0.01))], "other": [ss.compute(300.0)]}),
+            entry="client",
+        )  # fmt: skip
+        gaps = np.random.default_rng(seed).exponential(1 / 60, 20_000)
+        before, after = np.split(np.cumsum(gaps), [np.searchsorted(np.cumsum(gaps), 60.0)])
+        endpoints = ["get"] * len(before) + ["disturb"] + ["get"] * len(after)
+        traffic = ss.ReplayTraffic([*before, 60.0, *after], endpoint=endpoints)
+        return ss.simulate(topology, traffic, duration=300, warmup=240, seed=seed)
 
-@case("hikari-spike-50")
-def spike(seed: int) -> Figures:
-    def run(pool: ss.Service) -> ss.Results:
-        return ss.simulate(ss.Topology(pool, entry="pool"), ss.ReplayTraffic([0.0] * 50),
-                           duration=1, warmup=0, seed=seed, record_requests=50)  # fmt: skip
-
-    pooled = run(station("pool", 0.002, workers=5))
-    opening = [ss.sleep(0.150), ss.sleep(0.002)]
-    own = run(ss.Service("pool", workers=50, endpoints={"query": opening}))
-    found = row(pooled, "pool")
+    short, long = last_minute(1.0), last_minute(10.0)
+    table = long.components_table().set_index("metric").value
     return {
-        "makespan_s_waiting_on_pool": float(requests(pooled).max()),
-        "makespan_s_waiting_on_own_connection": float(requests(own).max()),
-        "connections_after_pool": found["arrivals"] - found["queue_depth_max"],
-        "latency_mean_s_waiting_on_pool": float(requests(pooled).mean()),
+        "goodput_last_minute_rps": [short.throughput, long.throughput],
+        "retry_amplification_last_minute_10s": table["retry_amplification[get.0->queue]"],
     }

@@ -1,38 +1,42 @@
-"""Published figures and practitioners' questions, against the library.
+"""Published figures and practitioners' questions: ``python tests/accuracy/published/run.py``
 
-``python tests/accuracy/published/run.py [GLOB]`` prints every figure; the exit status is 1 if one
-is wrong.
+Prints every figure beside what is expected, and ends with ``N passed, N failed, N unsupported``.
+The exit status is 1 if a figure is wrong; what is unsupported is named, and is no failure.
 """
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from accuracy.published.models import CASES, UNSUPPORTED, run
+from accuracy.published.models import cases
+from accuracy.suite import Effort, last_line, lines, power, run_all
 
 
-def main(pattern: str = "*") -> int:
-    names = fnmatch.filter(CASES, pattern)
-    failed = 0
-    for name in names:
-        rows = run(name)
-        failed += not all(holds for _, _, holds in rows)
-        for figure, verdict, holds in rows:
-            interval = f" ± {verdict.half:.3g}" if verdict.half else ""
-            got = f"{verdict.got:.6g}" if isinstance(verdict.got, float) else verdict.got
-            state = "ok" if holds else f"WRONG {verdict.why}"
-            print(f"{name:34} {figure:44} {verdict.expected!s:>12} {got}{interval}  {state}",
-                  flush=True)  # fmt: skip
-    lacking = fnmatch.filter(UNSUPPORTED, pattern)
-    for name in lacking:
-        print(f"{name:34} unsupported: {UNSUPPORTED[name]}")
-    print(f"{len(names) - failed} passed, {failed} failed, {len(lacking)} unsupported")
-    return int(failed > 0)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="*", metavar="GLOB", help="cases by id or family")
+    parser.add_argument("--budget", type=float, default=20.0, metavar="SECONDS", help="of one case")
+    parser.add_argument("--scale", type=float, default=1.0, help="first effort; more as needed")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+
+    chosen = [
+        case
+        for case in cases()
+        if fnmatch.fnmatch(case.name, options.only) or fnmatch.fnmatch(case.family, options.only)
+    ]
+    outcomes = []
+    for outcome in run_all(chosen, options.budget, Effort(scale=options.scale, seed=options.seed)):
+        outcomes.append(outcome)
+        print("\n".join(lines(outcome)), flush=True)
+    print(f"\n{power(outcomes)}\n{last_line(outcomes)}")
+    return int(any(each.state == "failed" for each in outcomes))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2]))
+    sys.exit(main())

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from accuracy.published.models import CASES, EXPECTED, UNSUPPORTED, run
+from accuracy.published.models import MODELS, UNSUPPORTED, cases
+from accuracy.suite import Case, Effort, run_case
+
+CASES = {each.name: each for each in cases()}
+FIGURES = sum(each.figures for case in CASES.values() for each in case.expected.values())
+SHORT = Effort(scale=0.4)
 
 WRONG = {
     "ciw-priority-unstable": "an offered utilization of exactly 1 is not called unstable",
@@ -11,17 +16,21 @@ WRONG = {
 """Known to be wrong: name of a case -> what is. The test fails once it is right."""
 
 
-def cases() -> list[object]:
-    known = {n: pytest.mark.xfail(strict=True, reason=why) for n, why in WRONG.items()}
-    return [pytest.param(name, marks=known.get(name, ())) for name in CASES]
+def marked(name: str) -> list[pytest.MarkDecorator]:
+    marks = [pytest.mark.long] if MODELS[name].long else []
+    return [*marks, pytest.mark.xfail(strict=True, reason=WRONG[name])] if name in WRONG else marks
 
 
-@pytest.mark.parametrize("name", cases())
-def test_published_figure(name: str) -> None:
-    wrong = [f"{figure} {verdict}" for figure, verdict, holds in run(name) if not holds]
+@pytest.mark.parametrize(
+    "case", [pytest.param(CASES[name], marks=marked(name), id=name) for name in MODELS]
+)
+def test_model_agrees_with_the_published_figures(case: Case) -> None:
+    outcome = run_case(case, FIGURES, budget=0.0, effort=SHORT)
+    assert outcome.rows, outcome.why
+    wrong = [f"{row.metric} {row.verdict}" for row in outcome.rows if row.verdict.wrong]
     assert not wrong, "\n".join(wrong)
 
 
 def test_every_case_has_a_model_or_is_named_as_unsupported() -> None:
-    assert not CASES.keys() & UNSUPPORTED.keys()
-    assert CASES.keys() | UNSUPPORTED.keys() == EXPECTED.keys()
+    assert not MODELS.keys() & UNSUPPORTED.keys()
+    assert MODELS.keys() | UNSUPPORTED.keys() == CASES.keys()
