@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from accuracy.published.reading import MANY, in_flight, requests, station
 from accuracy.published.registry import Figures, model
 
 import scalesim as ss
 from scalesim.policies.load_balancing import PowerOfTwo
+from scalesim.studies.compare import compare
 from scalesim.traffic import Even
 
 
-def supermarket(seed: int, targets: int, d: int, load: float, arrivals: int) -> ss.Results:
-    """Return a run of single-slot targets of which each request takes the best of `d` drawn."""
+def farm(targets: int, d: int) -> ss.Topology:
+    """Return single-slot targets of which each request takes the best of `d` drawn."""
     policy = PowerOfTwo(choices=d) if d > 1 else "random"
-    farm = station("target", ss.Exponential(1.0), instances=targets, balancing=policy)
+    service = station("target", ss.Exponential(1.0), instances=targets, balancing=policy)
+    return ss.Topology(service, entry="target")
+
+
+def supermarket(seed: int, targets: int, d: int, load: float, arrivals: int) -> ss.Results:
     duration = arrivals / (targets * load)
-    return ss.simulate(
-        ss.Topology(farm, entry="target"), ss.Traffic(targets * load),
-        duration=duration, warmup=0.3 * duration, seed=seed,
-    )  # fmt: skip
+    return ss.simulate(farm(targets, d), ss.Traffic(targets * load),
+                       duration=duration, warmup=0.3 * duration, seed=seed)  # fmt: skip
 
 
-@model("pod-n50-d3-rho090", "pod-n100-d3-rho090", "pod-n100-d4-rho095", long=True)
-@model("pod-n10-d2-rho070", "pod-n10-d2-rho090", "pod-n20-d2-rho095")
-def power_of_d(seed: int, name: str) -> Figures:
-    targets, d, percent = map(int, re.findall(r"\d+", name))
-    results = supermarket(seed, targets, d, percent / 100, 600_000)
+@model("pod-n10-d2-rho070", targets=10, d=2, load=0.7)
+@model("pod-n10-d2-rho090", targets=10, d=2, load=0.9)
+@model("pod-n20-d2-rho095", targets=20, d=2, load=0.95, long=True)
+@model("pod-n50-d3-rho090", targets=50, d=3, load=0.9, long=True)
+@model("pod-n100-d3-rho090", targets=100, d=3, load=0.9, long=True)
+@model("pod-n100-d4-rho095", targets=100, d=4, load=0.95, long=True)
+def power_of_d(seed: int, targets: int, d: int, load: float) -> Figures:
+    results = supermarket(seed, targets, d, load, 600_000)
     each = in_flight(results, "target") / targets
     return {"in_flight_mean_per_target": each, "latency_mean_s": results.latency.mean}
 
 
-@model("pod-n10-d2-rho090-dist")
+@model("pod-n10-d2-rho090-dist", long=True)
 def held_at_least(seed: int) -> Figures:
     # Probes look at a target drawn at random and leave at once: the share of them that is turned
     # away, because so many are there, is the share of the time.
@@ -73,7 +77,9 @@ def many_targets_busy(seed: int) -> Figures:
 def one_two_three(seed: int) -> Figures:
     # With one choice the targets are independent: few of them, for longer, come to the same.
     one = supermarket(seed, 20, 1, 0.95, 1_000_000).latency.mean
-    two, three = (supermarket(seed, 500, d, 0.95, 250_000).latency.mean for d in (2, 3))
+    pair = compare(farm(500, 2), farm(500, 3), ss.Traffic(500 * 0.95), metrics=["latency_mean_s"],
+                   duration=400, warmup=150, trials=2, seed=seed)  # fmt: skip
+    two, three = pair["latency_mean_s"].a, pair["latency_mean_s"].b
     return {"ratio_latency_d1_over_d2": one / two, "ratio_latency_d2_over_d3": two / three}
 
 

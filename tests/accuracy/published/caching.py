@@ -6,7 +6,7 @@ from accuracy.published.reading import requests, row, station
 from accuracy.published.registry import Figures, model
 
 import scalesim as ss
-from scalesim.policies.eviction import Clock, Lfu, SampledLru
+from scalesim.policies.eviction import SampledLru
 from scalesim.traffic import Measured
 
 READS = {"get": 1.0, "set": 0.0, "delete": 0.0}
@@ -27,16 +27,8 @@ def ratio(results: ss.Results) -> float:
     return found["hits"] / (found["hits"] + found["misses"])
 
 
-CACHEKIT = {
-    "lru": "lru", "fifo": "fifo", "random": "random", "clock": Clock(reference_bit=0), "lfu": Lfu(),
-}  # fmt: skip
-
-
 def cachekit(seed: int, keys: object, *policies: str) -> Figures:
-    return {
-        f"hit_ratio_{name}": hit_ratio(seed, keys, 4096, CACHEKIT[name], 200_000)
-        for name in policies
-    }
+    return {f"hit_ratio_{name}": hit_ratio(seed, keys, 4096, name, 200_000) for name in policies}
 
 
 @model("cachekit-zipf-lru-fifo-clock")
@@ -79,9 +71,10 @@ def two_of_five(seed: int) -> Figures:
     }
 
 
-@model("tinyufo-lru-0p01", "tinyufo-lru-0p05", "tinyufo-lru-0p1")
-def lru(seed: int, name: str) -> Figures:
-    capacity = round(10_000 * float(name.rpartition("-")[2].replace("p", ".")))
+@model("tinyufo-lru-0p01", capacity=100)
+@model("tinyufo-lru-0p05", capacity=500)
+@model("tinyufo-lru-0p1", capacity=1000)
+def lru(seed: int, capacity: int) -> Figures:
     return {"hit_ratio": hit_ratio(seed, ss.Zipf(10_000, 1.0), capacity, "lru", 200_000, 20_000)}
 
 

@@ -42,13 +42,13 @@ class Model:
 MODELS: dict[str, Model] = {}
 
 
-def model(*names: str, long: bool = False) -> Callable[[Callable[..., Figures]], Any]:
-    """Register the model of a case, or of several: then it takes the name as well."""
+def model(
+    name: str, *, long: bool = False, **parameters: Any
+) -> Callable[[Callable[..., Figures]], Callable[..., Figures]]:
+    """Register the model of a case; several cases may share one, with other parameters."""
 
     def register(figures: Callable[..., Figures]) -> Callable[..., Figures]:
-        for name in names:
-            of_case = figures if len(names) == 1 else functools.partial(figures, name=name)
-            MODELS[name] = Model(of_case, long)
+        MODELS[name] = Model(functools.partial(figures, **parameters), long)
         return figures
 
     return register
@@ -68,7 +68,10 @@ def _case(data: dict[str, Any]) -> Case:
             raise Unsupported(UNSUPPORTED[name])
         if effort.engine != "compiled":
             raise Unsupported(f"engine {effort.engine}: models choose their engine")
-        samples = _samples(MODELS[name].figures, effort)
+        try:
+            samples = _samples(MODELS[name].figures, effort)
+        except Exception as error:  # the suite would take some for words that are not known
+            raise AssertionError(f"the model of {name} does not run") from error
         if samples[0].keys() != expected.keys():
             wrong = ", ".join(sorted(samples[0].keys() ^ expected.keys()))
             raise AssertionError(f"{name}: the model and cases.json do not agree on {wrong}")

@@ -104,7 +104,10 @@ def token_bucket(seed: int) -> Figures:
 
 
 def hot_partition(seed: int, offered: float, limit: float, keys: int) -> ss.Results:
-    """Return a run of a store that limits each partition key; the key is that of the client."""
+    """Return a run of a store that limits each partition key; the key is that of the client.
+
+    A partition keeps a few unused units, as the requests for one of several keys come unevenly.
+    """
     limiter = RateLimiter("store", target="disk", rate=limit, burst=10, per="client")
     topology = ss.Topology(limiter, station("disk", 0.0, MANY), entry="store")
     traffic = ss.Traffic(offered, arrivals=Even(), clients=ss.UniformKeys(keys))
