@@ -50,7 +50,7 @@ def insensitivity(seed: int) -> Figures:
     }
     figures = {}
     # Whoever is at the bottom of the stack may stay there for a thousand seconds.
-    for discipline, duration in (("ps", 1e5), ("fifo", 1e5), ("lcfs_preemptive", 1e6)):
+    for discipline, duration in (("ps", 1e5), ("fifo", 1e5), ("lcfs_preemptive", 2e6)):
         endpoints = {name: [ss.compute(ss.Exponential(1.0))] for name in thinks}
         queue = ss.Service("queue", workers=4, cpu_discipline=discipline, endpoints=endpoints)
         groups = {
@@ -99,10 +99,10 @@ def timesharing(seed: int, users: int) -> Figures:
     return central_server(seed, users, 4.0, visits, 100_000)
 
 
-@model("lazowska-ch6-3users")
+@model("lazowska-ch6-3users", long=True)
 def two_disks(seed: int) -> Figures:
     visits = {"cpu": (121, 0.005), "disk1": (70, 0.030), "disk2": (50, 0.027)}
-    return central_server(seed, 3, 15.0, visits, 60_000)
+    return central_server(seed, 3, 15.0, visits, 150_000)
 
 
 # Reading a load test ----------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def littles_law(seed: int) -> Figures:
 def overload_hidden_by_closed_users(seed: int) -> Figures:
     topology = ss.Topology(station("server", ss.Exponential(0.1), 10), entry="server")
     closed = ss.simulate(topology, ss.ClosedTraffic(20, think_time=0.0), duration=2000, seed=seed)
-    opened = ss.simulate(topology, ss.Traffic(120.0), duration=2000, seed=seed)
+    opened = ss.simulate(topology, ss.Traffic(120.0), duration=300, seed=seed)
     return {
         "closed.throughput_rps": closed.throughput,
         "closed.latency_mean_s": closed.latency.mean,
