@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from accuracy.machines import RATE
+from accuracy.shards import in_ranges
 from accuracy.stations import Class, make_fields
 from accuracy.words import Unsupported, Words, distribution
 
@@ -55,6 +56,9 @@ def read_arrivals(model: Words, requests: int) -> Arrivals:
         fields |= _client(model.inner("client"))
     if "keys" in model:
         fields |= _keys(model.inner("keys"), requests)
+        sharding = model.mapping.get("sharding")
+        if isinstance(sharding, dict) and sharding.get("kind") == "range" and "keys" in fields:
+            fields["keys"] = in_ranges(fields["keys"], sharding.get("shards"))
     if "classes" in model:
         return _classes(model, fields)
     clients = model.mapping.get("clients", {})
@@ -67,7 +71,8 @@ def read_arrivals(model: Words, requests: int) -> Arrivals:
             return _replay([float(i + 1) for i in range(len(fields["key"]))], fields)
         if "machines" in model or "tiers" in model:
             return Arrivals(ss.Traffic(RATE), ONE, RATE)
-        raise Unsupported("a model without arrival, classes or clients")
+        others = ", ".join(word for word in model.mapping if word not in ("run", "keys"))
+        raise Unsupported(f"{others} (a model without arrival, classes or closed clients)")
     words = model.inner("arrival")
     kind = words.take("kind") if "kind" in words else "by class"
     if kind not in KINDS:
@@ -230,7 +235,7 @@ def _classes(model: Words, fields: dict[str, Any]) -> Arrivals:
             inner = words.inner("clients")
             inner.expect(kind="closed")
             think = distribution(inner.inner("think_time"))
-            groups[name] = traffic.Users(inner.take("users"), think_time=think, mix={name: 1.0})
+            groups[name] = (inner.take("users"), think)
             classes.append(Class(name, words.take("priority", None), _own_service(words)))
             continue
         arrival = words.inner("arrival")
@@ -241,7 +246,13 @@ def _classes(model: Words, fields: dict[str, Any]) -> Arrivals:
     if groups:
         if rates:
             raise Unsupported("open and closed classes together")
-        return Arrivals(traffic.UserGroups(groups=groups, **fields), tuple(classes), math.nan)
+        users = {
+            name: traffic.Users(
+                count, think_time=think, mix={each: float(each == name) for each in groups}
+            )
+            for name, (count, think) in groups.items()
+        }
+        return Arrivals(traffic.UserGroups(groups=users, **fields), tuple(classes), math.nan)
     return _streams(rates, classes, fields)
 
 

@@ -9,16 +9,19 @@ relative error that would have been called wrong with probability 99 %, which is
 
     (t quantile of the interval + t quantile at 99 %) * standard error + resolution,
 
-where the resolution is that of the histograms that quantiles are read from. A figure whose
-interval is wider than both 2 % and the case's own tolerance, and which is not within that tolerance
-itself, counts as failed: run longer.
+where the resolution is that of the histograms that quantiles are read from, and what its *power*
+is: the probability that an error of 2 % would have been called wrong. A figure whose interval is
+wider than both 2 % and the case's own tolerance, and which is not within that tolerance itself,
+counts as failed: run longer.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +29,17 @@ from scipy import stats
 
 from scalesim.results.latency import histogram_quantile
 
-__all__ = ["AIM", "FALSE_ALARM", "Expected", "Quantile", "Verdict", "flat", "judge"]
+__all__ = [
+    "AIM",
+    "FALSE_ALARM",
+    "TOO_WIDE",
+    "Expected",
+    "Largest",
+    "Quantile",
+    "Verdict",
+    "flat",
+    "judge",
+]
 
 FALSE_ALARM = 0.01
 """Probability that a whole suite of right numbers fails."""
@@ -100,6 +113,8 @@ class Verdict:
     why: str = ""
     excess: float = 0.0
     """How many times too wide the interval is to detect what it should."""
+    power: float = math.nan
+    """Probability that a mean wrong by `AIM` would have failed; nan for what is no mean."""
 
     @property
     def wrong(self) -> bool:
@@ -120,6 +135,17 @@ class Quantile:
     p: float
     counts: np.ndarray
     zeros: int = 0
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest of several means in one trial: ``response_time_mean_s_worst_consumer``.
+
+    Over all trials it is the mean that is largest then. (The mean of each trial's largest would be
+    biased upwards: of equal ones, another is ahead by chance in each trial.)
+    """
+
+    values: tuple[float, ...]
 
 
 def flat(value: Any) -> list[Any]:
@@ -175,6 +201,7 @@ def _quantile(
     return _verdict(expected, target, middle, half, detects, resolution)
 
 
+@cache
 def _quantiles_of_t(figures: int, n: int) -> tuple[float, float]:
     """Return the t quantiles of the interval and of its power, for `n` trials."""
     wide = stats.t.ppf(1 - FALSE_ALARM / figures / 2, n - 1)
@@ -186,6 +213,9 @@ def _one(
 ) -> Verdict:
     if isinstance(values[0], Quantile):
         return _quantile(expected, target, values, figures, resolution)
+    if isinstance(values[0], Largest):
+        each = np.asarray([x.values for x in values], float)
+        values = list(each[:, int(np.argmax(each.mean(axis=0)))])
     if not _number(target) or not all(_number(each) for each in values):
         same = all(each == target for each in values)
         return Verdict(target, values[0], 0.0, math.nan, same, "" if same else "differs")
@@ -199,24 +229,41 @@ def _one(
     if error:
         wide, more = _quantiles_of_t(figures, n)
         half, detects = wide * error, (wide + more) * error
-    return _verdict(expected, target, mean, half, detects, resolution)
+    verdict = _verdict(expected, target, mean, half, detects, resolution)
+    if expected.kind.startswith("bound") or not target:
+        return verdict
+    power = _power(abs(target) * AIM - half - _slack(expected, target, half, resolution), error, n)
+    return dataclasses.replace(verdict, power=power)
+
+
+def _power(beyond: float, error: float, n: int) -> float:
+    """Return how likely a figure fails that is wrong by `beyond` more than what is let pass."""
+    if not error:
+        return float(beyond > 0)
+    return float(stats.t.cdf(beyond / error, n - 1))
+
+
+def _slack(expected: Expected, target: float, half: float, resolution: float) -> float:
+    """Return how far beside its interval a value may be."""
+    slack = max(
+        EXACT * max(abs(target), 1.0 if not half else abs(target)), resolution * abs(target)
+    )
+    if expected.kind != "exact":
+        return slack + expected.tolerance(target)  # the distance to the limit
+    if half or expected.absolute > EXACT:
+        return max(slack, expected.absolute)  # of events too rare for an interval
+    return slack
 
 
 def _verdict(
     expected: Expected, target: float, mean: float, half: float, detects: float, resolution: float
 ) -> Verdict:
     tolerance = expected.tolerance(target)
-    slack = max(
-        EXACT * max(abs(target), 1.0 if not half else abs(target)), resolution * abs(target)
-    )
     if expected.kind in ("bound_upper", "bound_lower"):
         over = mean - target if expected.kind == "bound_upper" else target - mean
         ok = over <= tolerance + half
         return Verdict(target, mean, half, math.nan, ok, "" if ok else "beyond the bound")
-    if expected.kind != "exact":
-        slack += tolerance  # the distance to the limit, or of the approximation
-    elif half or expected.absolute > EXACT:
-        slack = max(slack, expected.absolute)  # of events too rare for an interval
+    slack = _slack(expected, target, half, resolution)
     relative = (detects + slack) / abs(target) if target else math.nan
     ok = math.isfinite(mean) and abs(mean - target) <= half + slack
     why = "" if ok else f"off by {abs(mean / target - 1):.2%}" if target else "not zero"

@@ -28,6 +28,7 @@ __all__ = [
     "make",
     "make_fields",
     "queue_place",
+    "read_discipline",
     "read_station",
 ]
 
@@ -137,7 +138,7 @@ def read_station(
         fields, place = _limited_sharing(words)
         services = {each.name: distribution(words.inner("cpu_demand")) for each in classes}
     else:
-        fields, place = _discipline(words)
+        fields, place = read_discipline(words)
         services = _services(words, name, classes)
     if COMPUTING & set(words.mapping):
         fields, place = _on_cores(fields, place)
@@ -236,7 +237,8 @@ def _services(words: Words, name: str, classes: Sequence[Class]) -> dict[str, An
     return found
 
 
-def _discipline(words: Words) -> tuple[dict[str, Any], Place]:
+def read_discipline(words: Words) -> tuple[dict[str, Any], Place]:
+    """Return the fields of `Service` that say who is served, and where that is measured."""
     sizes = [word for word in ("servers", "servers_per_instance", "slots") if word in words]
     slots = words.take(sizes[0]) if sizes else None
     if "bandwidth_bytes_per_s" in words and not sizes:

@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "Reading",
     "Row",
+    "family_powers",
     "last_line",
     "lines",
     "page",
@@ -95,7 +96,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: ``passed``, ``failed`` or ``unsupported`` (then `why` names what)."""
+    """What became of a case: ``passed``, ``failed`` or ``unsupported`` (then `why` names what).
+
+    Parameters
+    ----------
+    seconds : float [s of processor time]
+        Of the last and largest simulation.
+    scale : float
+        Its effort.
+    factor : float
+        How many times that effort would make every figure precise; 1 if all are.
+    """
 
     case: Case
     state: str
@@ -103,13 +114,26 @@ class Outcome:
     why: str = ""
     seconds: float = 0.0
     scale: float = 0.0
+    factor: float = 1.0
+
+    @property
+    def decided(self) -> bool:
+        """Whether more effort would not change the state."""
+        return self.state != "failed" or any(row.verdict.wrong for row in self.rows)
 
 
 def run_case(case: Case, figures: int, budget: float, effort: Effort) -> Outcome:
-    """Run one case until its figures are precise or `budget` seconds are spent; judge it."""
-    start = time.perf_counter()
+    """Run one case until its figures are precise or `budget` is spent; judge it.
+
+    Parameters
+    ----------
+    figures : of the whole suite, which share its one false alarm in a hundred
+    budget : float [s of processor time]
+        At least one simulation is made.
+    """
+    start = time.process_time()
     while True:
-        begun = time.perf_counter()
+        begun = time.process_time()
         try:
             rows = _judged(case, case.measure(effort), figures)
         except Unsupported as error:
@@ -118,16 +142,20 @@ def run_case(case: Case, figures: int, budget: float, effort: Effort) -> Outcome
             return Outcome(case, "unsupported", why=f"{type(error).__name__}: {error}")
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             return Outcome(case, "unsupported", why=f"not understood: {error!r}")
-        now = time.perf_counter()
+        now = time.process_time()
         factor = _factor_needed(rows)
         affordable = (start + budget - now) / (now - begun)
         if factor <= 1 or affordable < 1.5 or effort.scale >= MOST_SCALE:
             break
-        more = effort.scale * min(factor, affordable)
-        effort = dataclasses.replace(effort, scale=min(more, MOST_SCALE))
+        effort = _more(effort, min(factor, affordable))
     state = "passed" if all(row.verdict.ok for row in rows) else "failed"
     why = "; ".join(f"{r.metric} {r.verdict.why}" for r in rows if not r.verdict.ok)
-    return Outcome(case, state, tuple(rows), why, now - start, effort.scale)
+    factor = 1.0 if effort.scale >= MOST_SCALE else factor
+    return Outcome(case, state, tuple(rows), why, now - begun, effort.scale, factor)
+
+
+def _more(effort: Effort, times: float) -> Effort:
+    return dataclasses.replace(effort, scale=min(effort.scale * times, MOST_SCALE))
 
 
 def _judged(case: Case, readings: dict[str, Reading], figures: int) -> list[Row]:
@@ -157,10 +185,29 @@ def _factor_needed(rows: Iterable[Row]) -> float:
 
 
 def run_all(cases: Sequence[Case], budget: float, effort: Effort) -> Iterator[Outcome]:
-    """Run all cases, with intervals that together raise a false alarm once in a hundred times."""
+    """Run all cases, with intervals that together raise a false alarm once in a hundred times.
+
+    Each case has `budget` seconds of processor time. What the easy ones leave goes to those that
+    are not precise by then: first to those that have no verdict, the cheapest first.
+    """
     figures = sum(each.figures for case in cases for each in case.expected.values())
+    start, hard = time.process_time(), []
     for case in cases:
-        yield run_case(case, figures, budget, effort)
+        outcome = run_case(case, figures, budget, effort)
+        if outcome.factor > 1:
+            hard.append(outcome)
+        else:
+            yield outcome
+    hard.sort(key=lambda each: (each.decided, each.seconds * each.factor))
+    for i, outcome in enumerate(hard):
+        left = start + budget * len(cases) - time.process_time()
+        if outcome.decided:
+            left /= len(hard) - i
+        times = min(outcome.factor, left / outcome.seconds)
+        if times > 1.5:
+            more = _more(dataclasses.replace(effort, scale=outcome.scale), times)
+            outcome = run_case(outcome.case, figures, left, more)
+        yield outcome
 
 
 # Writing down -----------------------------------------------------------------------------------
@@ -186,11 +233,29 @@ def power(outcomes: Sequence[Outcome]) -> str:
     return (
         f"{len(rows)} figures, {len(rows) - len(means)} of them without chance or bounds. Each "
         f"interval has the false-alarm probability {FALSE_ALARM} / figures: a suite that is right "
-        f"fails once in {1 / FALSE_ALARM:.0f} runs. Of {len(means)} figures with an interval, "
+        f"fails at most once in {1 / FALSE_ALARM:.0f} runs (Bonferroni, whatever the dependence). "
+        f"Of {len(means)} figures with an interval, "
         f"{caught} would have failed with probability 99 % if they were wrong by {AIM:.0%}; the "
         f"median detects {means[len(means) // 2]:.2%}, nine in ten "
         f"{means[len(means) * 9 // 10]:.2%}, the widest {means[-1]:.2%}."
     )
+
+
+def family_powers(outcomes: Sequence[Outcome]) -> list[tuple[str, int, float, float]]:
+    """Return for each family how likely a mean that is wrong by `AIM` would have failed.
+
+    Each row is (family, means, chance of the least sure mean, chance on average). A mean that is
+    expected only in a limit has that distance as tolerance, and is seldom sure.
+    """
+    found: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        chances = [row.verdict.power for row in outcome.rows]
+        found.setdefault(outcome.case.family, []).extend(x for x in chances if not math.isnan(x))
+    return [
+        (family, len(chances), min(chances), sum(chances) / len(chances))
+        for family, chances in found.items()
+        if chances
+    ]
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
@@ -219,7 +284,7 @@ def percent(value: float) -> str:
 
 def page(title: str, intro: str, outcomes: Sequence[Outcome]) -> str:
     """Return a Markdown page of all figures."""
-    out = [f"# {title}", "", intro, "", f"**{last_line(outcomes)}.** {power(outcomes)}", ""]
+    out = [f"# {title}", "", intro, "", f"**{last_line(outcomes)}.**", ""]
     out += ["| family | case | figure | expected | simulated | detects | analytic | verdict |"]
     out += ["|---|---|---|---|---|---|---|---|"]
     for outcome in outcomes:
@@ -241,4 +306,18 @@ def page(title: str, intro: str, outcomes: Sequence[Outcome]) -> str:
             "|---|---|---|",
         ]
         out += [f"| {e.case.family} | {e.case.name} | {e.why.splitlines()[0]} |" for e in missing]
+    out += [
+        "",
+        "## How sure",
+        "",
+        f"{power(outcomes)} For each family: the probability that a mean would have been called "
+        f"wrong if it were {AIM:.0%} off, with the intervals that this run got.",
+        "",
+        "| family | means | least sure | on average |",
+        "|---|---|---|---|",
+    ]
+    out += [
+        f"| {family} | {count} | {least:.1%} | {average:.1%} |"
+        for family, count, least, average in family_powers(outcomes)
+    ]
     return "\n".join(out) + "\n"

@@ -15,6 +15,7 @@ from typing import Any
 from accuracy.caches import behind_caches, fixed_cache
 from accuracy.machines import machines
 from accuracy.replication import replicated
+from accuracy.shards import sharded
 from accuracy.stations import MANY, Class, Place, Station, make, queue_place, read_station
 from accuracy.words import Unsupported, Words, distribution
 
@@ -115,6 +116,10 @@ def _stations(model: Words, system: System, words: dict[str, Words]) -> Script:
     }  # fmt: skip
     visited = [name for name in words if name not in held]
     pools = {f"{each.name}_pool": each.name for each in system.classes}
+    if "sharding" in model:
+        if len(visited) != 1:
+            raise Unsupported("sharding of one of several stations")
+        return sharded(model.inner("sharding"), words[visited[0]], system)
     bulkhead = set(pools) == set(visited)
     found: dict[str, Station] = {}
     for name in visited:
@@ -133,8 +138,6 @@ def _stations(model: Words, system: System, words: dict[str, Words]) -> Script:
         return _fan_out(model.inner("fan_out"), system, [found[name] for name in visited])
     if "hedge" in model:
         return _hedge(model.inner("hedge"), system, found[visited[0]])
-    if "sharding" in model:
-        raise Unsupported("sharding of services")
     if bulkhead:  # each class has a station of its own
         total = sum(words[name].mapping["servers"] for name in visited)
         model.expect(variant=f"one station of {total} slots for both")

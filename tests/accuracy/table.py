@@ -10,7 +10,7 @@ import math
 import re
 
 import numpy as np
-from accuracy.judge import Quantile
+from accuracy.judge import Largest, Quantile
 from accuracy.measure import (
     HISTOGRAM,
     Measure,
@@ -146,7 +146,7 @@ TABLE = [
     Row(
         "response_time_mean_s_worst_consumer",
         of_messages,
-        seen(lambda s: max(each.response_mean for each in s.instances() if each.throughput)),
+        seen(lambda s: Largest(tuple(e.response_mean for e in s.instances() if e.throughput))),
     ),
     Row("utilization_per_consumer", of_messages, each_instance(lambda s: s.utilization)),
     Row(
@@ -218,13 +218,18 @@ TABLE = [
     ),
     Row("arrival_rate", about_all, seen(lambda s: s.arrived / s.time)),
     Row(
-        "target_skew",
+        "target_skew|shard_skew",
         about_all,
-        seen(lambda s: max(e.arrived for e in s.instances()) * s.count / s.arrived),
+        seen(lambda s: Largest(tuple(e.arrived * s.count / s.arrived for e in s.instances()))),
     ),
+    Row("shard_share", about_all, seen(lambda s: [e.arrived / s.arrived for e in s.instances()])),
+    Row("utilization_per_shard", about_all, each_instance(lambda s: s.utilization)),
+    Row("response_time_mean_s_per_shard", about_all, each_instance(lambda s: s.response_mean)),
     Row("targets_used", about_all, seen(lambda s: sum(e.arrived > 0 for e in s.instances()))),
     Row(
-        "utilization_busiest", about_all, seen(lambda s: max(e.utilization for e in s.instances()))
+        "utilization_busiest",
+        about_all,
+        seen(lambda s: Largest(tuple(e.utilization for e in s.instances()))),
     ),
     Row("partitions_per_consumer", of_messages, partitions),
     Row("queue_depth_mean", about_all, seen(lambda s: s.queue_depth)),
