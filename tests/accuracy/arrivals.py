@@ -49,8 +49,14 @@ class Arrivals:
         return float(self.traffic.at[first]) - 1e-6 if 0 < first < self.count else 0.0
 
 
-def read_arrivals(model: Words, requests: int) -> Arrivals:
-    """Translate `arrival`, `classes` or `clients`, with keys and what the client does."""
+def read_arrivals(model: Words, requests: int, apart: bool = False) -> Arrivals:
+    """Translate `arrival`, `classes` or `clients`, with keys and what the client does.
+
+    Parameters
+    ----------
+    requests : how many keys to repeat, if they are a sequence
+    apart : whether each request of a recording is a class of its own
+    """
     fields: dict[str, Any] = {}
     if "client" in model:
         fields |= _client(model.inner("client"))
@@ -78,7 +84,21 @@ def read_arrivals(model: Words, requests: int) -> Arrivals:
     if kind not in KINDS:
         raise words.unsupported("kind")
     found = KINDS[kind](words, fields)
+    if apart:
+        return _apart(found)
     return dataclasses.replace(found, classes=found.classes or ONE)
+
+
+def _apart(found: Arrivals) -> Arrivals:
+    """Return the same arrivals, each a class of its own."""
+    if not found.once:
+        raise Unsupported("requests told apart without a recording of them")
+    if found.classes not in ((), ONE):
+        return found
+    classes = tuple(Class(f"r{i}") for i in range(found.count))
+    names = tuple(each.name for each in classes)
+    told = dataclasses.replace(found.traffic, endpoint=names)
+    return dataclasses.replace(found, classes=classes, traffic=told)
 
 
 def _poisson(words: Words, fields: dict[str, Any]) -> Arrivals:

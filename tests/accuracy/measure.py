@@ -31,12 +31,15 @@ __all__ = [
     "about_all",
     "all_at_station",
     "at",
+    "at_a_station",
     "attempts_mean",
+    "client_figure",
     "coalesced",
     "counts",
     "each_instance",
     "empty_again",
     "end_to_end",
+    "end_to_end_mean",
     "ended_at",
     "fetch_rate",
     "fetch_count",
@@ -50,6 +53,7 @@ __all__ = [
     "labelled",
     "latency_of_misses",
     "level_quantile",
+    "messages_rate",
     "of_class",
     "of_class_at_station",
     "of_client",
@@ -163,6 +167,14 @@ def end_to_end(metric: Metric, question: Question) -> bool:
 
 def of_messages(metric: Metric, question: Question) -> bool:
     return not metric.station and about_all(metric, question) and bool(question.system.queue)
+
+
+def of_client(metric: Metric, question: Question) -> bool:
+    return not metric.station and about_all(metric, question)
+
+
+def at_a_station(metric: Metric, question: Question) -> bool:
+    return bool(metric.station) and about_all(metric, question)
 
 
 def of_class(metric: Metric, question: Question) -> bool:
@@ -307,7 +319,7 @@ def latency_of_misses(metric: Metric, question: Question) -> Read:
     return lambda trial: lookup + Seen(trial.results, place).response_mean
 
 
-def of_client(trial: Trial, name: str) -> float:
+def client_figure(trial: Trial, name: str) -> float:
     """Return what the components table says of the client's attempts."""
     table = trial.results.components_table()
     client = table[table["component"] == "client"]
@@ -322,6 +334,21 @@ def attempts_mean(trial: Trial) -> float:
         int(n) for (_, name), n in zip(names, counts, strict=True) if name.endswith(".attempts")
     )
     return sent / trial.results.arrived
+
+
+def _messages(trial: Trial) -> np.void:
+    """Return what is tallied of messages from the arrival of the request to the last handler."""
+    row = trial.results.plan.tally_names.index((trial.question.system.queue, "end_to_end_time"))
+    return trial.results.pooled("tally")[row]
+
+
+def end_to_end_mean(trial: Trial) -> float:
+    tally = _messages(trial)
+    return float(tally["total"] / tally["count"])
+
+
+def messages_rate(trial: Trial) -> float:
+    return float(_messages(trial)["count"]) / trial.results.measured_time
 
 
 # Replication, and calls of calls

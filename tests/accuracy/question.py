@@ -183,11 +183,13 @@ def _scaled(word: str, value: Any) -> Any:
 # One model --------------------------------------------------------------------------------------
 
 
-def question(label: str, model: dict[str, Any], spans: frozenset[str] = frozenset()) -> Question:
+def question(
+    label: str, model: dict[str, Any], spans: frozenset[str] = frozenset(), apart: bool = False
+) -> Question:
     """Translate a model; raise `Unsupported` naming what cannot be expressed."""
     words = Words(model)
     effort = words.inner("run") if "run" in words else Words({})
-    arrivals = read_arrivals(words, effort.take("requests", 1_000_000))
+    arrivals = read_arrivals(words, effort.take("requests", 1_000_000), apart)
     system = read_system(words, arrivals.classes, spans)
     words.expect(rules=RULES)
     if "initial" in words:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from accuracy.stations import Place
+from accuracy.words import Unsupported
 
 from scalesim.results import Results
 from scalesim.results.latency import bucket_edges
@@ -30,6 +31,8 @@ class Seen:
         self.time = results.measured_time
 
     def rows(self, resource: str) -> list[int]:
+        if not resource:
+            raise Unsupported(f"waiting at {self.place.components[0]}, which has no line")
         rows = [
             s for s, x in enumerate(self.results.plan.station_labels)
             if x.component in self.place.components and x.resource == resource
@@ -70,7 +73,8 @@ class Seen:
 
     @property
     def in_flight(self) -> float:
-        return self.held + self.total(self.place.holding, "depth") / self.time
+        line = self.place.waiting and self.total(self.place.holding, "depth") / self.time
+        return self.held + (line or 0.0)
 
     @property
     def response_mean(self) -> float:
@@ -83,7 +87,19 @@ class Seen:
 
     @property
     def utilization(self) -> float:
-        return float(self.results.utilization[self.rows(self.place.serving)].mean())
+        return (
+            float(self.results.utilization[self.rows(self.place.serving)].mean())
+            - self.blocked_ratio
+        )
+
+    @property
+    def blocked_ratio(self) -> float:
+        """Share of the slots held by those who wait for room at the next station."""
+        if self.place.held_for is None:
+            return 0.0
+        next_place = Place((self.place.held_for[0],))
+        waiting = Seen(self.results, next_place).total(self.place.held_for[1], "depth") / self.time
+        return waiting / (self.place.slots or 1)
 
     @property
     def queue_depth(self) -> float:

@@ -29,6 +29,7 @@ __all__ = [
     "make_fields",
     "queue_place",
     "read_discipline",
+    "read_service",
     "read_station",
 ]
 
@@ -66,10 +67,12 @@ class Place:
     ----------
     components : names of the components that are its instances
     waiting, serving : resource with the waiting line; resource that is busy while it serves
+        ``""``: there is no line.
     holding : resource that all who are there wait for or have
     slots : int or None
         Of one instance; None: any number.
     service_mean : mapping of class to mean service time [s]
+    held_for : component and resource, of which those wait who have been served here
     """
 
     components: tuple[str, ...]
@@ -78,6 +81,7 @@ class Place:
     holding: str = "workers"
     slots: int | None = None
     service_mean: dict[str, float] = dataclasses.field(default_factory=dict)
+    held_for: tuple[str, str] | None = None
 
     def instance(self, index: int) -> Place:
         """Return the place of one instance, if each is a component of its own."""
@@ -139,7 +143,7 @@ def read_station(
         services = {each.name: distribution(words.inner("cpu_demand")) for each in classes}
     else:
         fields, place = read_discipline(words)
-        services = _services(words, name, classes)
+        services = read_service(words, name, classes)
     if COMPUTING & set(words.mapping):
         fields, place = _on_cores(fields, place)
     for option, translate in OPTIONS.items():
@@ -212,7 +216,7 @@ def _core_speeds(words: Words, fields: dict[str, Any]) -> Any:
     return fastest
 
 
-def _services(words: Words, name: str, classes: Sequence[Class]) -> dict[str, Any]:
+def read_service(words: Words, name: str, classes: Sequence[Class]) -> dict[str, Any]:
     """Return the service time of each class at one station."""
     if all(each.payload is not None for each in classes):  # only the network takes time
         return dict.fromkeys((each.name for each in classes), Constant(0.0))
@@ -368,7 +372,7 @@ def _queue(words: Words, name: str, classes: Sequence[Class]) -> Station:
         service = distribution(words.inner("batch_service"))
         fields["batch"] = (words.take("batch_size_min", 1), words.take("batch_size_max"))
     else:
-        (service,) = _services(words, name, classes[:1]).values()
+        (service,) = read_service(words, name, classes[:1]).values()
     if "vacation" in words:
         inner = words.inner("vacation")
         inner.expect(when="queue empty after a completion or after a sleep", repeat=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from accuracy.blocking import blocking_line
 from accuracy.caches import behind_caches, fixed_cache
 from accuracy.machines import machines
 from accuracy.replication import replicated
@@ -21,6 +22,7 @@ from accuracy.words import Unsupported, Words, distribution
 
 import scalesim as ss
 from scalesim import components
+from scalesim.distributions import Constant
 from scalesim.policies import load_balancing
 
 __all__ = ["Script", "System", "read_system"]
@@ -120,6 +122,10 @@ def _stations(model: Words, system: System, words: dict[str, Words]) -> Script:
         if len(visited) != 1:
             raise Unsupported("sharding of one of several stations")
         return sharded(model.inner("sharding"), words[visited[0]], system)
+    if any("when_next_full" in words[name] for name in visited):
+        if model.take("routing", ROUTINGS[0]) not in ROUTINGS[:2]:
+            raise model.unsupported("routing")
+        return blocking_line(visited, words, system)
     bulkhead = set(pools) == set(visited)
     found: dict[str, Station] = {}
     for name in visited:
@@ -312,7 +318,10 @@ def _chain(model: Words, system: System) -> Script:
 
 def _message_queue(model: Words, system: System) -> Script:
     """Translate a queue that has the consumers of `consumer`."""
-    words, consumer = model.inner("message_queue"), model.inner("consumer")
+    words = model.inner("message_queue")
+    if "kind" not in words:
+        return _sender(words, system)
+    consumer = model.inner("consumer")
     kind = words.take("kind")
     service = distribution(consumer.inner("service"))
     consumer.expect(concurrency=1)
@@ -334,6 +343,17 @@ def _message_queue(model: Words, system: System) -> Script:
     system.add(make(ss.MessageQueue, "queue", handler=[ss.sleep(service)], **fields))
     slots = 1 if "partitions" in fields else fields["consumers"]
     system.places["queue"] = queue_place("queue", slots, service)
+    system.queue = "queue"
+    return system.each_class(ss.publish("queue"))
+
+
+def _sender(words: Words, system: System) -> Script:
+    """Translate a sender that collects messages: so many, or those of so long, go at once."""
+    size = words.take("batch_size_max")
+    linger = float(words.take("linger_s"))
+    system.add(make(ss.MessageQueue, "queue", handler=[ss.sleep(0.0)], consumers=MANY,
+                    batch=(size, size), linger=linger))  # fmt: skip
+    system.places["queue"] = queue_place("queue", MANY, Constant(0.0))
     system.queue = "queue"
     return system.each_class(ss.publish("queue"))
 

@@ -10,6 +10,14 @@ import math
 import re
 
 import numpy as np
+from accuracy.instants import (
+    attempts,
+    batch_sizes,
+    batches_at,
+    failed_at,
+    granted_at,
+    sent_at,
+)
 from accuracy.judge import Largest, Quantile
 from accuracy.measure import (
     HISTOGRAM,
@@ -21,14 +29,17 @@ from accuracy.measure import (
     all_at_station,
     applies,
     at,
+    at_a_station,
     attempts_mean,
     availability,
+    client_figure,
     coalesced,
     cores_down,
     counts,
     each_instance,
     empty_again,
     end_to_end,
+    end_to_end_mean,
     ended_at,
     fetch_count,
     fetch_rate,
@@ -44,6 +55,7 @@ from accuracy.measure import (
     lag_mean,
     latency_of_misses,
     level_quantile,
+    messages_rate,
     of_applies,
     of_class,
     of_class_at_station,
@@ -78,7 +90,10 @@ from accuracy.question import Question
 from accuracy.seen import Seen
 from accuracy.words import Unsupported
 
-__all__ = ["measure_of"]
+__all__ = ["APART", "measure_of"]
+
+APART = ("attempts",)
+"""Metrics that tell the requests of a trace apart, by the class."""
 
 
 def measure_of(metric: Metric, question: Question) -> Measure:
@@ -120,7 +135,7 @@ TABLE = [
         of_class,
         labelled(lambda t, c: t.results.latency_of(c).count / t.results.measured_time),
     ),
-    Row("(rejected|timed_out)_ratio", end_to_end, lambda m, q, outcome: ratio(outcome)),
+    Row("(rejected|timed_out)_ratio", of_client, lambda m, q, outcome: ratio(outcome)),
     Row("error_ratio|failed_ratio", end_to_end, whole(lambda t: t.results.error_ratio)),
     Row("rejected_ratio", of_class, labelled(ratio_of_class("rejected"))),
     Row("in_flight_mean", one_station, seen(lambda s: s.in_flight)),
@@ -129,19 +144,22 @@ TABLE = [
     Row(
         "offered_rate_rps|retry_amplification",
         end_to_end,
-        lambda m, q: lambda t: of_client(t, m.base),
+        lambda m, q: lambda t: client_figure(t, m.base),
     ),
     Row(
-        "waiting_to_retry_mean", end_to_end, whole(lambda t: of_client(t, "waiting_to_retry_mean"))
+        "waiting_to_retry_mean",
+        end_to_end,
+        whole(lambda t: client_figure(t, "waiting_to_retry_mean")),
     ),
     Row(
         "first_attempt_(?:rejected|failed)_ratio",
         end_to_end,
-        lambda m, q: lambda t: of_client(t, "first_attempt_failed_ratio"),
+        lambda m, q: lambda t: client_figure(t, "first_attempt_failed_ratio"),
     ),
     Row("attempts_mean", end_to_end, whole(attempts_mean)),
     # Messages: nobody waits for the answer
-    Row("response_time_mean_s", of_messages, seen(lambda s: s.tally_mean("message_time"))),
+    Row("(?:response_time|latency)_mean_s", of_messages, whole(end_to_end_mean)),
+    Row("throughput_rps", of_messages, whole(messages_rate)),
     Row("time_in_queue_mean_s", of_messages, seen(lambda s: s.wait_mean)),
     Row(
         "response_time_mean_s_worst_consumer",
@@ -239,6 +257,7 @@ TABLE = [
     ),
     Row("slots_busy_mean|busy_mean", about_all, seen(lambda s: s.held)),
     Row("slot_held_ratio", about_all, seen(lambda s: s.held_ratio)),
+    Row("blocked_ratio", at_a_station, seen(lambda s: s.blocked_ratio)),
     Row(
         "in_flight_mean|in_flight_branches_mean|in_flight_attempts_mean",
         about_all,
@@ -256,6 +275,13 @@ TABLE = [
     Row("attempts_served", about_all, seen(lambda s: int(s.served))),
     # Request by request
     Row("target|first_targets", about_all, whole(targets)),
+    Row("attempts", about_all, whole(attempts)),
+    Row("sent_at_s", about_all, whole(sent_at)),
+    Row("failed_at_s", about_all, whole(failed_at), records=True),
+    Row(r"(\w+)_granted_at_s", about_all, lambda m, q, name: lambda t: granted_at(t, name)),
+    Row("batch_sent_at_s", of_messages, whole(batches_at)),
+    Row("batch_size", of_messages, whole(batch_sizes)),
+    Row("slot_held_total_s", about_all, seen(lambda s: s.held * s.time)),
     Row("finish_at_s", about_all, whole(ended_at), records=True),
     Row(
         "last_finish_at_s", about_all, whole(lambda t: max(filter(None, ended_at(t)))), records=True

@@ -13,7 +13,7 @@ from accuracy.judge import Expected
 from accuracy.measure import Measure, Metric, parse
 from accuracy.question import Question, changed, in_milliseconds, question, variants
 from accuracy.suite import Case, Effort, Reading
-from accuracy.table import measure_of
+from accuracy.table import APART, measure_of
 from accuracy.theorem import Theorem
 from accuracy.words import Unsupported
 
@@ -92,7 +92,7 @@ def _asked(
         )  # fmt: skip
         for label, told in alternatives:
             one = in_milliseconds(told) if _recorded(told) else told
-            each = question(label, one, spans)
+            each = question(label, one, spans, any(m.base in APART for m in metrics.values()))
             own = {
                 name: m for name, m in metrics.items()
                 if len(alternatives) == 1 or m.label in ("", label)

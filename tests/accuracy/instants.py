@@ -1,0 +1,134 @@
+"""Instants: when something was counted, found by looking ever closer.
+
+A run that measures [a, b) counts in equal buckets of it what happens there. So a moment is found by
+measuring the bucket that it is in, and so on, until the bucket is as short as the traces are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from accuracy.experiment import Trial
+from accuracy.question import Question
+from accuracy.words import Unsupported
+
+import scalesim as ss
+from scalesim.recording import Recording
+
+__all__ = ["attempts", "batch_sizes", "batches_at", "failed_at", "granted_at", "sent_at"]
+
+Series = Callable[[Recording], np.ndarray]
+"""What is counted in each bucket of time."""
+
+SHORT = 1e-10
+"""Length of a bucket that is a moment [s]."""
+
+MOST = 1000
+
+
+def instants(trial: Trial, series: Series) -> list[float]:
+    """Return each moment [s] at which something was counted, as often as it was then."""
+    question, engine = trial.question, trial.results.engine
+    if not question.arrivals.once or question.arrivals.count > MOST:
+        raise Unsupported("moments of a trace that is no short one")
+    spec = trial.results.recordings[0].spec
+
+    def look(start: float, end: float) -> Iterator[float]:
+        results = ss.simulate(
+            question.topology, question.traffic, duration=end, warmup=start, engine=engine
+        )
+        (recording,) = results.recordings
+        edges = np.concatenate([[0.0], recording.spec.boundaries])
+        counted = series(recording)
+        for i in range(recording.spec.warmup_buckets, len(counted)):
+            if not counted[i]:
+                continue
+            left, right = float(edges[i]), float(edges[i + 1])
+            if right - left <= SHORT * max(1.0, math.fabs(left) * 1e-3):
+                yield from [left] * int(counted[i])
+            else:
+                yield from look(left, right)
+
+    found = list(look(0.0, spec.duration))
+    if len(found) > MOST:
+        raise Unsupported("moments of more than a thousand events")
+    return found
+
+
+def _counter(question: Question, part: str, name: str) -> Series:
+    def series(recording: Recording) -> np.ndarray:
+        rows = [
+            i for i, (component, label) in enumerate(recording.plan.counter_names)
+            if component == part and label.endswith(name)
+        ]  # fmt: skip
+        out: np.ndarray = recording.counter[:, rows].sum(axis=1)
+        return out
+
+    return series
+
+
+def _granted(question: Question, component: str, resource: str) -> Series:
+    def series(recording: Recording) -> np.ndarray:
+        labels = recording.plan.station_labels
+        rows = [
+            s for s, x in enumerate(labels) if (x.component, x.resource) == (component, resource)
+        ]
+        out: np.ndarray = recording.station["granted"][:, rows].sum(axis=1)
+        return out
+
+    return series
+
+
+def granted_at(trial: Trial, station: str) -> list[float]:
+    """Return when each of those who came to a station got a slot there [s]."""
+    place = trial.question.places.get(station)
+    if place is None:
+        raise Unsupported(f"metric {station}_granted_at_s: no station {station}")
+    (component,) = place.components
+    return instants(trial, _granted(trial.question, component, place.waiting))
+
+
+def sent_at(trial: Trial) -> list[float]:
+    """Return when the client sent each attempt [s]."""
+    if trial.question.traffic.retry is None and trial.question.traffic.timeout is None:
+        return [float(each) for each in trial.times[:, 0]]
+    return instants(trial, _counter(trial.question, "client", ".attempts"))
+
+
+def attempts(trial: Trial) -> list[int]:
+    """Return how many attempts each request of a trace made, each being a class of its own."""
+    names, counts = trial.results.plan.counter_names, trial.results.pooled("counter")
+    made = {
+        label.removesuffix(".attempts"): int(n)
+        for (part, label), n in zip(names, counts, strict=True)
+        if part == "client"
+    }
+    return [made.get(each.name, 1) for each in trial.question.classes]
+
+
+def failed_at(trial: Trial) -> float | list[float | None]:
+    """Return when each request failed, None if it did not; of a single request the number."""
+    table = trial.results.attempts_table()
+    ended = [
+        float(end) if outcome == "failed" else None
+        for end, outcome in zip(table["ended_at_s"], table["outcome"], strict=True)
+    ]
+    return ended[0] if len(ended) == 1 and ended[0] is not None else ended
+
+
+def batches_at(trial: Trial) -> list[float]:
+    """Return when each batch was taken [s]."""
+    queue = trial.question.system.queue
+    return instants(trial, _counter(trial.question, queue, "batches"))
+
+
+def batch_sizes(trial: Trial) -> list[int]:
+    """Return how many messages each batch had."""
+    queue = trial.question.system.queue
+    moments = batches_at(trial)
+    taken = np.asarray(instants(trial, _granted(trial.question, queue, "consumers")))
+    if len(set(moments)) < len(moments):
+        raise Unsupported("sizes of batches that are taken at one moment")
+    return [int((np.abs(taken - each) <= 2 * SHORT).sum()) for each in moments]
