@@ -18,7 +18,7 @@ import scalesim as ss
 from scalesim import traffic
 from scalesim.distributions import Constant
 
-__all__ = ["Arrivals", "read_arrivals"]
+__all__ = ["Arrivals", "read_arrivals", "read_keys"]
 
 ONE = (Class("serve"),)
 DAY = 86_400.0
@@ -61,7 +61,7 @@ def read_arrivals(model: Words, requests: int, apart: bool = False) -> Arrivals:
     if "client" in model:
         fields |= _client(model.inner("client"))
     if "keys" in model:
-        fields |= _keys(model.inner("keys"), requests)
+        fields |= read_keys(model.inner("keys"), requests)
         sharding = model.mapping.get("sharding")
         if isinstance(sharding, dict) and sharding.get("kind") == "range" and "keys" in fields:
             fields["keys"] = in_ranges(fields["keys"], sharding.get("shards"))
@@ -295,7 +295,7 @@ def _closed(words: Words, fields: dict[str, Any]) -> Arrivals:
 # Keys and clients -------------------------------------------------------------------------------
 
 
-def _keys(words: Words, requests: int) -> dict[str, Any]:
+def read_keys(words: Words, requests: int) -> dict[str, Any]:
     """Return the field of traffic that says which keys requests are about."""
     kind = words.take("kind")
     if kind == "single":

@@ -31,6 +31,7 @@ from scalesim.results.latency import histogram_quantile
 
 __all__ = [
     "AIM",
+    "Estimated",
     "FALSE_ALARM",
     "TOO_WIDE",
     "Expected",
@@ -148,6 +149,15 @@ class Largest:
     values: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Estimated:
+    """A mean with its standard error, from so many independent trials."""
+
+    mean: float
+    error: float
+    trials: int
+
+
 def flat(value: Any) -> list[Any]:
     """Return a value or list of values as a list."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
@@ -216,6 +226,9 @@ def _one(
     if isinstance(values[0], Largest):
         each = np.asarray([x.values for x in values], float)
         values = list(each[:, int(np.argmax(each.mean(axis=0)))])
+    if isinstance(values[0], Estimated):
+        mean, error, n = values[0].mean, values[0].error, values[0].trials
+        return _of_mean(expected, target, mean, error, n, figures, resolution)
     if not _number(target) or not all(_number(each) for each in values):
         same = all(each == target for each in values)
         return Verdict(target, values[0], 0.0, math.nan, same, "" if same else "differs")
@@ -225,6 +238,14 @@ def _one(
     error = float(sample.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
     if error <= 1e-12 * abs(mean):
         error = 0.0
+    return _of_mean(expected, target, mean, error, n, figures, resolution)
+
+
+def _of_mean(
+    expected: Expected, target: float, mean: float, error: float, n: int, figures: int,
+    resolution: float,
+) -> Verdict:  # fmt: skip
+    """Judge a mean with its standard error from `n` trials."""
     half = detects = 0.0
     if error:
         wide, more = _quantiles_of_t(figures, n)

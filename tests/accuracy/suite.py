@@ -139,7 +139,8 @@ def run_case(case: Case, figures: int, budget: float, effort: Effort) -> Outcome
         except Unsupported as error:
             return Outcome(case, "unsupported", why=str(error))
         except ScalesimError as error:
-            return Outcome(case, "unsupported", why=f"{type(error).__name__}: {error}")
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            return Outcome(case, "unsupported", why=told[:300])
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             return Outcome(case, "unsupported", why=f"not understood: {error!r}")
         now = time.process_time()

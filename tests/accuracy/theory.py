@@ -12,6 +12,7 @@ from accuracy.experiment import simulate
 from accuracy.judge import Expected
 from accuracy.measure import Measure, Metric, parse
 from accuracy.question import Question, changed, in_milliseconds, question, variants
+from accuracy.studies import study_of, without_studies
 from accuracy.suite import Case, Effort, Reading
 from accuracy.table import APART, measure_of
 from accuracy.theorem import Theorem
@@ -40,7 +41,16 @@ def _answer(
 ) -> dict[str, Reading]:
     """Run every model that the metrics ask about, and read the metrics from it."""
     readings: dict[str, Reading] = {}
-    for asked, metrics in list(_asked(model, expected)):
+    studied = {
+        name: study
+        for name, right in expected.items()
+        if (study := study_of(_without_bound(name, right), model))
+    }
+    rest = {name: right for name, right in expected.items() if name not in studied}
+    questions = list(_asked(without_studies(model), rest)) if rest else []
+    for name, study in studied.items():
+        readings[name] = study(effort)
+    for asked, metrics in questions:
         theorem = Theorem(asked)
         if effort.engine == "analytic":
             readings |= {name: _by_theorem(theorem, each.metric) for name, each in metrics.items()}
