@@ -23,14 +23,17 @@ def behind_caches(model: Words, system: System, script: Script) -> Script:
         words = model.inner("cache")
         if "fixed_hit_ratio" in words:
             return fixed_cache(words, "cache", system, script)
-        if words.take("placement", "shared") == "in_process":
+        if words.phrase("placement", {"shared": False, "in_process": True}, False):
             return _in_process(words, model.inner("balancer"), system)
         _add(words, "cache", system, _origin(system, script))
         return system.each_class(ss.call("cache.get"))
     if "caches" in model:
-        origin = _origin(system, script)
+        origin, behind = _origin(system, script), None
         for words in reversed(model.each("caches")):
+            if behind is not None:
+                words.expect(origin=behind)
             words.take("origin")
+            behind = words.mapping.get("name")
             origin = _add(words, words.take("name"), system, origin)
         return system.each_class(ss.call(origin))
     return script

@@ -52,4 +52,7 @@ def machines(model: Words, system: System) -> Script:
 def _hours(words: Words) -> Any:
     mean = words.take("mean_h")
     rest = {word: words.take(word) for word in words.mapping if word != "mean_h"}
-    return distribution(Words({**rest, "mean_s": mean}, words.path))
+    told = Words({**rest, "mean_s": mean}, words.path)
+    law = distribution(told)
+    told.finish()
+    return law

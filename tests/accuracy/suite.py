@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accuracy.judge import AIM, FALSE_ALARM, Expected, Verdict, judge
-from accuracy.words import Unsupported
+from accuracy.words import Unsupported, Words
 
 from scalesim.errors import ScalesimError
 
@@ -142,7 +142,8 @@ def run_case(case: Case, figures: int, budget: float, effort: Effort) -> Outcome
             told = " ".join(f"{type(error).__name__}: {error}".split())
             return Outcome(case, "unsupported", why=told[:300])
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            return Outcome(case, "unsupported", why=f"not understood: {error!r}")
+            why = f"not understood, at {Words.latest}: {error!r}"
+            return Outcome(case, "unsupported", why=why)
         now = time.process_time()
         factor = _factor_needed(rows)
         affordable = (start + budget - now) / (now - begun)

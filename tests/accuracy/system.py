@@ -87,6 +87,10 @@ class System:
 
 def read_system(model: Words, classes: Sequence[Class], spans: frozenset[str]) -> System:
     """Translate everything of a model but its arrivals."""
+    arrival, routing = (model.mapping.get(word) for word in ("arrival", "routing"))
+    by_station = isinstance(arrival, dict) and isinstance(arrival.get("rate_per_s"), dict)
+    if by_station and not isinstance(routing, list):
+        raise Unsupported("arrival.rate_per_s by station, without routing by probabilities")
     system = System(classes, spans)
     words = {}
     if "stations" in model:
@@ -208,6 +212,8 @@ def _workflow(model: Words, system: System) -> Script:
         if end != "out" and chance:
             routes.setdefault(f"{start}.{c}", {})[f"{end}.{c}"] = float(chance)
     entries = model.mapping["arrival"]["rate_per_s"]
+    if not isinstance(entries, dict) or set(entries) - set(system.places):
+        raise Unsupported("arrival.rate_per_s, which has to be by station")
     starts = [f"{name}.{c}" for name in entries]
     if len(starts) > 1:  # a place that takes no time, from where requests go where they come in
         total = sum(entries.values())
@@ -301,6 +307,8 @@ def _hedge(words: Words, system: System, station: Station) -> Script:
 def _chain(model: Words, system: System) -> Script:
     """Translate services that call one another, each with the client's retries."""
     names = model.take("chain")
+    if not isinstance(names, list) or not 1 <= len(names) <= 3:
+        raise model.unsupported("chain")
     retry = model.mapping["client"]["retry"]
     again = ss.Retry(retry["attempts_max"], backoff=float(retry["backoff_s"]), jitter="none")
     model.expect(bottom="always fails, takes 1 ms")

@@ -7,6 +7,7 @@ were not there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,17 @@ __all__ = ["Unsupported", "Words", "distribution", "mean_of"]
 
 COMMENTS = frozenset({"note", "price_note", "meaning", "title"})
 """Words that explain and change nothing. Any other prose has to be a phrase that is known."""
+
+MEASURE = re.compile(r".*(_s|_h|_per_s|_per_month|_probability|_usd\w*|_up)|scv|shape|exponent")
+WHOLE = re.compile(
+    "branches|choices|count|instances|machines|needed_up|partitions|periods_before_observing|"
+    "phases|requests|shards|trials|users|warmup_requests"
+)
+FLAG = re.compile(
+    "at_each_layer|cancel_losers|cancel_on_timeout|coalesce_misses|fails_when_idle|"
+    "ttl_renewed_by_hit|unbounded"
+)
+"""Words whose values are numbers (or mappings, lists, None), whole numbers, yes or no."""
 
 _ABSENT = object()
 
@@ -35,7 +47,12 @@ class Words:
         Where it stands in the model, for messages.
     """
 
+    latest = ""
+    """The word that was consumed last, of whatever model: to say where translating stopped."""
+
     def __init__(self, mapping: dict[str, Any], path: str = "") -> None:
+        if not isinstance(mapping, dict):
+            raise Unsupported(f"{path or 'model'}={mapping!r}")
         self.mapping = mapping
         self.path = path
         self.taken: dict[str, list[Words]] = {}
@@ -49,8 +66,12 @@ class Words:
             if default is _ABSENT:
                 raise Unsupported(f"{self.path or 'model'} without {word}")
             return default
+        Words.latest = f"{self.path}.{word}".lstrip(".")
         self.taken.setdefault(word, [])
-        return self.mapping[word]
+        value = self.mapping[word]
+        if not _fits(word, value):
+            raise self.unsupported(word)
+        return value
 
     def phrase(self, word: str, known: dict[str, Any], default: Any = _ABSENT) -> Any:
         """Consume a word whose value is one of the known phrases; return what it stands for."""
@@ -80,6 +101,8 @@ class Words:
 
     def each(self, word: str) -> list[Words]:
         """Consume a list of mappings."""
+        if not isinstance(self.take(word), list):
+            raise self.unsupported(word)
         children = [
             Words(each, f"{self.path}.{word}[{i}]".lstrip("."))
             for i, each in enumerate(self.take(word))
@@ -110,6 +133,20 @@ class Words:
         left = list(self.left())
         if left:
             raise Unsupported(", ".join(left))
+
+
+def _fits(word: str, value: Any) -> bool:
+    """Whether a value is of the type that a word has wherever it stands."""
+    if WHOLE.fullmatch(word):
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, list):  # alternatives, or one for each
+        return all(_fits(word, each) for each in value)
+    if FLAG.fullmatch(word):
+        return isinstance(value, bool)
+    if MEASURE.fullmatch(word):
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return value is None or numeric or isinstance(value, dict)
+    return True
 
 
 # Distributions ----------------------------------------------------------------------------------
