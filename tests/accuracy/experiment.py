@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,14 @@ class Trial:
         rows = self.results.recordings[0].requests
         return rows[~np.isnan(rows[:, 0]), :2]
 
+    @cached_property
+    def _steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """When requests came, and when they went, in order [s]."""
+        return np.sort(self.times[:, 0]), np.sort(self.times[:, 1])
+
     def in_flight_at(self, offset: float) -> np.ndarray:
         """Return how many requests are in flight `offset` seconds after each start."""
-        arrived, ended = np.sort(self.times[:, 0]), np.sort(self.times[:, 1])
+        arrived, ended = self._steps
         at = self.starts + offset
         return np.searchsorted(arrived, at, side="right") - np.searchsorted(ended, at, side="right")
 

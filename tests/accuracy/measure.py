@@ -54,6 +54,7 @@ __all__ = [
     "latency_of_misses",
     "level_quantile",
     "messages_rate",
+    "named",
     "of_class",
     "of_class_at_station",
     "of_client",
@@ -64,8 +65,6 @@ __all__ = [
     "parse",
     "partitions",
     "random_service",
-    "ratio",
-    "ratio_of_class",
     "seen",
     "share",
     "shared_cores",
@@ -274,20 +273,11 @@ def share(text: str) -> float:
     return float(text.replace("_", ".")) / 100
 
 
-def ratio(*outcomes: str) -> Read:
-    def read(trial: Trial) -> float:
-        counts = trial.results.counts
-        return sum(counts[each] for each in outcomes) / sum(counts.values())
-
-    return read
-
-
-def ratio_of_class(outcome: str) -> Callable[[Trial, str], float]:
-    def read(trial: Trial, name: str) -> float:
-        counts = {each: trial.results.latency_of(name, each).count for each in OUTCOMES}
-        return counts[outcome] / sum(counts.values())
-
-    return read
+def named(metric: Metric, question: Question, name: str) -> Read:
+    """Read what the library calls `name`, of the class or at the component that is asked for."""
+    of = f"[{metric.label}]" if metric.label and metric.label != question.variant else ""
+    where = f"@{metric.station}" if metric.station else ""
+    return lambda trial: trial.results.estimate(f"{name}{of}{where}").value
 
 
 def in_system(trial: Trial) -> float:
@@ -460,14 +450,10 @@ def _caches(trial: Trial, field: str, names: list[str] | None = None) -> float:
     return float(results.pooled("cache")[field][rows].sum())
 
 
-def hit_ratio(metric: Metric, question: Question) -> Read:
-    names = [metric.station] if metric.station else None
-
-    def read(trial: Trial) -> float:
-        hits, misses = (_caches(trial, field, names) for field in ("hits", "misses"))
-        return hits / (hits + misses)
-
-    return read
+def hit_ratio(trial: Trial) -> float:
+    """Return the hit ratio of all caches together."""
+    hits, misses = (_caches(trial, field) for field in ("hits", "misses"))
+    return hits / (hits + misses)
 
 
 def fetch_count(metric: Metric, question: Question) -> Read:

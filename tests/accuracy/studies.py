@@ -40,7 +40,7 @@ __all__ = ["study_of", "without_studies"]
 Study = Callable[[Effort], Reading]
 
 SEEDS = 16
-"""Independent searches for a breaking rate."""
+"""Independent searches for a breaking rate, at most; no more than an effort has trials."""
 
 REQUESTS, FEWEST = 100_000, 20_000
 """Of one simulation of a search, at effort 1 and at least."""
@@ -129,7 +129,7 @@ def _first_break(text: str, effort: Effort) -> Break:
     asked = _plain(model)
     # Without a horizon there is no fix to look for.
     forecast = ss.forecast(
-        asked.topology, asked.traffic, growth=_growth(model), months=1, trials=SEEDS,
+        asked.topology, asked.traffic, growth=_growth(model), months=1, trials=_seeds(effort),
         objective=ss.Objective(latency=limit, quantile=share(found[1])), progress=False,
         requests=max(int(REQUESTS * effort.scale), FEWEST), seed=effort.seed,
     )  # fmt: skip
@@ -142,12 +142,16 @@ def _break(model: dict[str, Any], effort: Effort) -> tuple[Break, float]:
     """Return what breaks first, and the relative standard error of the rate."""
     found = _first_break(json.dumps(model), effort)
     half = (found.rate_high - found.rate_low) / 2 / found.rate - (RATIO - 1) / 2  # of 95 %
-    return found, half / float(stats.t.ppf(0.975, SEEDS - 1))
+    return found, half / float(stats.t.ppf(0.975, _seeds(effort) - 1))
+
+
+def _seeds(effort: Effort) -> int:
+    return min(SEEDS, effort.trials)
 
 
 def _breaking_rate(model: dict[str, Any], effort: Effort) -> Reading:
     found, error = _break(model, effort)
-    return Reading([Estimated(found.rate, error * found.rate, SEEDS)], (RATIO - 1) / 2)
+    return Reading([Estimated(found.rate, error * found.rate, _seeds(effort))], (RATIO - 1) / 2)
 
 
 def _utilization_at_breaking_rate(model: dict[str, Any], effort: Effort) -> Reading:
@@ -158,19 +162,19 @@ def _utilization_at_breaking_rate(model: dict[str, Any], effort: Effort) -> Read
     mean = sum(used) / len(used)
     own = float(np.std(used, ddof=1)) / math.sqrt(len(used))
     error = math.hypot(error * mean, own)
-    return Reading([Estimated(mean, error, SEEDS)], (RATIO - 1) / 2)
+    return Reading([Estimated(mean, error, _seeds(effort))], (RATIO - 1) / 2)
 
 
 def _breaking_month(model: dict[str, Any], effort: Effort) -> Reading:
     found, _ = _break(model, effort)
     if found.month_low == found.month_high:
         return Reading([found.month])
-    return Reading([_unsure(found.month)])
+    return Reading([_unsure(found.month, effort)])
 
 
-def _unsure(value: int | None) -> Estimated:
+def _unsure(value: int | None, effort: Effort) -> Estimated:
     """Return a whole number that might be the next one."""
-    return Estimated(value or 0, 0.2, SEEDS)
+    return Estimated(value or 0, 0.2, _seeds(effort))
 
 
 def _month(model: dict[str, Any], effort: Effort) -> int:
@@ -228,7 +232,7 @@ def _slots_needed(model: dict[str, Any], effort: Effort) -> Reading:
         few, many = (middle, many) if misses(middle).got > limit else (few, middle)
     close = [misses(each) for each in (few, many) if each > load]
     unsure = any(abs(each.got - limit) <= each.half for each in close)
-    return Reading([_unsure(many) if unsure else many])
+    return Reading([_unsure(many, effort) if unsure else many])
 
 
 def _service_level(model: dict[str, Any], effort: Effort) -> Reading:

@@ -42,12 +42,16 @@ MOST_SCALE = 200.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to simulate: `scale` times what the case suggests, over `trials`, on an engine."""
+    """How much to simulate: `scale` times what the case suggests, over `trials`, on an engine.
+
+    With `beside`, the analytic engine is asked, too.
+    """
 
     engine: str = "compiled"
     scale: float = 1.0
     trials: int = TRIALS
     seed: int = 1
+    beside: bool = True
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ CASES = [
     for case in read_cases(file)
 ]
 FIGURES = sum(each.figures for case in CASES for each in case.expected.values())
-SHORT = Effort(scale=0.01, trials=8)
+SHORT = Effort(scale=0.01, trials=8, beside=False)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

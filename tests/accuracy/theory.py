@@ -62,7 +62,8 @@ def _answer(
             values = [measure.read(trial) for trial in trials]
             if name in readings:  # the same of every variant: they are trials of one figure
                 values = [*readings[name].values, *values]
-            readings[name] = Reading(values, measure.resolution, theorem.value(measure.metric))
+            analytic = theorem.value(measure.metric) if effort.beside else None
+            readings[name] = Reading(values, measure.resolution, analytic)
     return readings
 
 
