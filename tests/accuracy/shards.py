@@ -54,16 +54,11 @@ def sharded(words: Words, station: Words, system: System) -> Script:
 def in_ranges(keys: Popularity, shards: int) -> Popularity:
     """Return the same keys, numbered so that the number modulo `shards` is the old one's range.
 
-    Key k is in range ``k * shards // count``, the ranges differing by one key at most.
+    Key k is in range ``k * shards // count``.
     """
     weights: Any = keys.weights()
     if weights is None:
         weights = np.ones(keys.count)
-    if not isinstance(shards, int) or not 0 < shards <= len(weights):
-        raise Unsupported(f"sharding.shards={shards!r}")
-    parts = np.array_split(weights, shards)
-    longest = max(map(len, parts))
-    table = np.zeros((longest, shards))
-    for shard, part in enumerate(parts):
-        table[: len(part), shard] = part
-    return Measured(tuple(map(float, table.ravel())))
+    if not isinstance(shards, int) or shards < 1 or len(weights) % shards:
+        raise Unsupported(f"sharding.shards={shards!r}: {len(weights)} keys in equal ranges")
+    return Measured(tuple(map(float, weights.reshape(shards, -1).T.ravel())))

@@ -275,32 +275,35 @@ TABLE = [
     Row("attempts_served", about_all, seen(lambda s: int(s.served))),
     # Request by request
     Row("target|first_targets", about_all, whole(targets)),
-    Row("attempts", about_all, whole(attempts)),
+    Row("attempts", end_to_end, whole(attempts)),
     Row("sent_at_s", about_all, whole(sent_at)),
-    Row("failed_at_s", about_all, whole(failed_at), records=True),
+    Row("failed_at_s", end_to_end, whole(failed_at), records=True),
     Row(r"(\w+)_granted_at_s", about_all, lambda m, q, name: lambda t: granted_at(t, name)),
     Row("batch_sent_at_s", of_messages, whole(batches_at)),
     Row("batch_size", of_messages, whole(batch_sizes)),
     Row("slot_held_total_s", about_all, seen(lambda s: s.held * s.time)),
-    Row("finish_at_s", about_all, whole(ended_at), records=True),
+    Row("finish_at_s", end_to_end, whole(ended_at), records=True),
     Row(
-        "last_finish_at_s", about_all, whole(lambda t: max(filter(None, ended_at(t)))), records=True
+        "last_finish_at_s",
+        end_to_end,
+        whole(lambda t: max(filter(None, ended_at(t)))),
+        records=True,
     ),
     Row(
         "outcome",
-        about_all,
+        end_to_end,
         whole(lambda t: list(t.results.attempts_table()["outcome"])),
         records=True,
     ),
     Row(
         "outcome_at_s",
-        about_all,
+        end_to_end,
         whole(lambda t: list(t.results.attempts_table()["ended_at_s"])),
         records=True,
     ),
     Row(
         "admitted",
-        about_all,
+        end_to_end,
         whole(lambda t: [o == "completed" for o in t.results.attempts_table()["outcome"]]),
         records=True,
     ),
@@ -312,16 +315,16 @@ TABLE = [
     Row("admitted_count", about_all, counts("completed")),
     Row("requests", about_all, whole(lambda t: t.results.arrived)),
     Row("wait_time_max_s", random_service, seen(lambda s: s.wait_longest), HISTOGRAM),
-    Row("wait_time_max_s", about_all, whole(lambda t: float(waits(t).max())), records=True),
+    Row("wait_time_max_s", end_to_end, whole(lambda t: float(waits(t).max())), records=True),
     Row(
         "requests_that_waited",
-        about_all,
+        end_to_end,
         whole(lambda t: int((waits(t) > 1e-9).sum())),
         records=True,
     ),
     Row(
         "response_time_p99_s_nearest_rank",
-        about_all,
+        end_to_end,
         whole(
             lambda t: float(
                 np.sort(t.times[:, 1] - t.times[:, 0])[math.ceil(0.99 * len(t.times)) - 1]
@@ -331,7 +334,7 @@ TABLE = [
     ),
     Row(
         "first_arrival_without_wait_after_backlog_at_s",
-        about_all,
+        end_to_end,
         whole(first_without_wait),
         records=True,
     ),
@@ -345,30 +348,30 @@ TABLE = [
     # Servers that differ
     Row("utilization_per_server", about_all, seen(lambda s: s.each_core())),
     # At given times, and distributions over time
-    Row("in_flight_mean_at(?:_phase)?", about_all, at(lambda n, q: float(n.mean())), records=True),
+    Row("in_flight_mean_at(?:_phase)?", end_to_end, at(lambda n, q: float(n.mean())), records=True),
     Row(
         "in_flight_variance_at_phase",
-        about_all,
+        end_to_end,
         at(lambda n, q: float(n.var(ddof=1))),
         records=True,
     ),
-    Row("empty_probability_at", about_all, at(lambda n, q: float((n == 0).mean())), records=True),
+    Row("empty_probability_at", end_to_end, at(lambda n, q: float((n == 0).mean())), records=True),
     Row(
         "idle_slot_probability_at",
-        about_all,
+        end_to_end,
         at(lambda n, q: float((n < slots_of(q)).mean())),
         records=True,
     ),
-    Row("in_flight_mean_max", about_all, whole(lambda t: harmonic(t)[0]), records=True),
-    Row("in_flight_mean_max_at_phase_s", about_all, whole(lambda t: harmonic(t)[1]), records=True),
-    Row("backlog_empty_at_s", about_all, whole(empty_again), records=True),
+    Row("in_flight_mean_max", end_to_end, whole(lambda t: harmonic(t)[0]), records=True),
+    Row("in_flight_mean_max_at_phase_s", end_to_end, whole(lambda t: harmonic(t)[1]), records=True),
+    Row("backlog_empty_at_s", end_to_end, whole(empty_again), records=True),
     Row(
         "drain_time_after_spike_s",
-        about_all,
+        end_to_end,
         whole(lambda t: empty_again(t) - spike_end(t)),
         records=True,
     ),
-    Row("all_down_probability", about_all, whole(all_at_station), records=True),
-    Row("in_flight_variance", about_all, whole(variance), records=True),
-    Row(r"in_flight_time_weighted_p(\d+)", about_all, level_quantile, records=True),
+    Row("all_down_probability", end_to_end, whole(all_at_station), records=True),
+    Row("in_flight_variance", end_to_end, whole(variance), records=True),
+    Row(r"in_flight_time_weighted_p(\d+)", end_to_end, level_quantile, records=True),
 ]
