@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import fnmatch
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,18 +67,27 @@ def main(arguments: list[str] | None = None) -> int:
     if options.page:
         order = {case.name: place for place, case in enumerate(cases)}
         outcomes.sort(key=lambda each: order[each.case.name])
-        options.page.write_text(page("Accuracy", INTRO, outcomes), encoding="utf-8")
+        told = f"This run: `--budget {options.budget:g} --scale {effort.scale:g}`, engine "
+        intro = f"{INTRO}\n\n{told}{effort.engine}, seed {effort.seed}."
+        options.page.write_text(page("Accuracy", intro, outcomes), encoding="utf-8")
     return 0 if all(each.state == "passed" for each in outcomes) else 1
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as plain data."""
     rows = [
-        {"metric": row.metric, "analytic": row.analytic, **dataclasses.asdict(row.verdict)}
+        {"metric": row.metric, "analytic": row.analytic}
+        | {field: _plain(value) for field, value in dataclasses.asdict(row.verdict).items()}
         for row in outcome.rows
     ]
     case = {"case": outcome.case.name, "family": outcome.case.family}
     return {**case, "state": outcome.state, "why": outcome.why, "figures": rows}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has: no kind of numpy's, and None for what is no number."""
+    value = getattr(value, "item", lambda: value)()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 INTRO = """Every case in `tests/accuracy/cases` has an answer that is known from theory: a formula,

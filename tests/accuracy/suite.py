@@ -311,7 +311,10 @@ def page(title: str, intro: str, outcomes: Sequence[Outcome]) -> str:
             "| family | case | what is missing |",
             "|---|---|---|",
         ]
-        out += [f"| {e.case.family} | {e.case.name} | {e.why.splitlines()[0]} |" for e in missing]
+        out += [
+            f"| {e.case.family} | {e.case.name} | {e.why.splitlines()[0].replace('|', ' or ')} |"
+            for e in missing
+        ]
     out += [
         "",
         "## How sure",

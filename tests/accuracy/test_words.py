@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accuracy.run import main
 from accuracy.suite import Effort, Outcome, run_case
 from accuracy.theory import read_cases
 
@@ -36,6 +37,30 @@ MM1 = {
     "stations": [station()],
     "run": {"requests": 100_000, "warmup_requests": 10_000},
 }
+
+
+def test_the_command_ends_with_the_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, page = tmp_path / "cases.json", tmp_path / "page.md"
+    trace = {
+        "arrival": {"kind": "trace", "at_s": [0, 1]},
+        "stations": [station(service={"kind": "deterministic", "mean_s": 3})],
+    }
+    one = {"value": [3.0, 6.0], "kind": "exact", "tolerance_abs": 1e-9}
+    wrong = {"value": [3.0, 7.0], "kind": "exact", "tolerance_abs": 1e-9}
+    cases = [
+        {"id": "right", "model": trace, "expected": {"finish_at_s": one}},
+        {"id": "wrong", "model": trace, "expected": {"finish_at_s": wrong}},
+        {"id": "new", "model": trace, "expected": {"finish_mood": one}},
+    ]
+    path.write_text(json.dumps(cases))
+    assert main([str(path), "--budget", "0", "--page", str(page)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 1 failed, 1 unsupported"
+    assert "| new | metric finish_mood |" in page.read_text()
+    assert main([str(path), "--json", "--only", "right"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["state"], [each["got"] for each in told["figures"]]) == ("passed", [3.0, 6.0])
 
 
 def test_shards_of_several_servers(tmp_path: Path) -> None:
