@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from accuracy.experiment import Trial
@@ -30,24 +31,29 @@ MOST = 1000
 
 def instants(trial: Trial, series: Series) -> list[float]:
     """Return each moment [s] at which something was counted, as often as it was then."""
+    return [moment for moment, times, _ in moments(trial, series, series) for _ in range(times)]
+
+
+def moments(trial: Trial, series: Series, other: Series) -> list[tuple[float, int, int]]:
+    """Return each moment [s] at which something was counted, how often, and how often `other`."""
     question, engine = trial.question, trial.results.engine
     if not question.arrivals.once or question.arrivals.count > MOST:
         raise Unsupported("moments of a trace that is no short one")
     spec = trial.results.recordings[0].spec
 
-    def look(start: float, end: float) -> Iterator[float]:
+    def look(start: float, end: float) -> Iterator[tuple[float, int, int]]:
         results = ss.simulate(
             question.topology, question.traffic, duration=end, warmup=start, engine=engine
         )
         (recording,) = results.recordings
         edges = np.concatenate([[0.0], recording.spec.boundaries])
-        counted = series(recording)
+        counted, beside = series(recording), other(recording)
         for i in range(recording.spec.warmup_buckets, len(counted)):
             if not counted[i]:
                 continue
             left, right = float(edges[i]), float(edges[i + 1])
             if right - left <= SHORT * max(1.0, math.fabs(left) * 1e-3):
-                yield from [left] * int(counted[i])
+                yield left, int(counted[i]), int(beside[i])
             else:
                 yield from look(left, right)
 
@@ -118,17 +124,20 @@ def failed_at(trial: Trial) -> float | list[float | None]:
     return ended[0] if len(ended) == 1 and ended[0] is not None else ended
 
 
+@lru_cache(maxsize=8)
+def _batches(trial: Trial) -> list[tuple[float, int, int]]:
+    queue = trial.question.system.queue
+    taken = _granted(trial.question, queue, "consumers")
+    return moments(trial, _counter(trial.question, queue, "batches"), taken)
+
+
 def batches_at(trial: Trial) -> list[float]:
     """Return when each batch was taken [s]."""
-    queue = trial.question.system.queue
-    return instants(trial, _counter(trial.question, queue, "batches"))
+    return [moment for moment, batches, _ in _batches(trial) for _ in range(batches)]
 
 
 def batch_sizes(trial: Trial) -> list[int]:
     """Return how many messages each batch had."""
-    queue = trial.question.system.queue
-    moments = batches_at(trial)
-    taken = np.asarray(instants(trial, _granted(trial.question, queue, "consumers")))
-    if len(set(moments)) < len(moments):
+    if any(batches > 1 for _, batches, _ in _batches(trial)):
         raise Unsupported("sizes of batches that are taken at one moment")
-    return [int((np.abs(taken - each) <= 2 * SHORT).sum()) for each in moments]
+    return [messages for _, _, messages in _batches(trial)]
