@@ -69,9 +69,16 @@ def read_arrivals(model: Words, requests: int, apart: bool = False) -> Arrivals:
         return _classes(model, fields)
     clients = model.mapping.get("clients", {})
     if "kind" in clients:
+        if "key" in fields:
+            raise Unsupported("keys.kind='sequence' with closed clients")
         return _closed(model.inner("clients"), fields)
     if clients:
         fields |= _networks(model.inner("clients"))
+    return _open(model, fields, apart)
+
+
+def _open(model: Words, fields: dict[str, Any], apart: bool) -> Arrivals:
+    """Translate `arrival`, or lookups and machines, which need none."""
     if "arrival" not in model:
         if "key" in fields:  # lookups one after another
             return _replay([float(i + 1) for i in range(len(fields["key"]))], fields)
@@ -83,6 +90,8 @@ def read_arrivals(model: Words, requests: int, apart: bool = False) -> Arrivals:
     kind = words.take("kind") if "kind" in words else "by class"
     if kind not in KINDS:
         raise words.unsupported("kind")
+    if "key" in fields and kind not in ("deterministic", "trace", "trace_segments"):
+        raise Unsupported(f"keys.kind='sequence' with arrival.kind={kind!r}")
     found = KINDS[kind](words, fields)
     if apart:
         return _apart(found)

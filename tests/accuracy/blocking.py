@@ -26,9 +26,7 @@ RULE = "hold the slot until there is room (blocking after service)"
 
 def blocking_line(names: list[str], words: dict[str, Words], system: System) -> Script:
     """Translate stations in a row that hold who does not fit into the next one."""
-    if len(system.classes) != 1:
-        raise Unsupported("when_next_full with several classes")
-    (c,) = system.each_class()
+    c = system.only_class("when_next_full")
     steps: tuple[Any, ...] = ()
     for name, before in reversed(list(zip(names, [None, *names], strict=False))):
         station = words[name]

@@ -207,6 +207,8 @@ def _how_to_run(words: Words, effort: Words, arrivals: Arrivals) -> dict[str, An
         "trials": effort.take("trials", 0),
     }
     if "duration_h" in effort:
+        if math.isnan(arrivals.rate):
+            raise effort.unsupported("duration_h")
         return {**run, "requests": int(effort.take("duration_h") * arrivals.rate)}
     duration, warmup = effort.take("duration_s", None), effort.take("warmup_s", 0.0)
     if "window" in words:

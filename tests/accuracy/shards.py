@@ -39,7 +39,7 @@ def sharded(words: Words, station: Words, system: System) -> Script:
         fields["cpu_discipline"] = "fifo" if place.slots else "ps"
     renamed = {"workers": "connections", "backlog": "queue_limit"}
     fields = {renamed.get(field, field): value for field, value in fields.items()}
-    (c,) = system.each_class()
+    c = system.only_class("sharding")
     service = distribution(station.inner("service"))
     system.add(
         make(ss.Database, name, shards=shards, sharding=POLICIES[kind], read=service, **fields)

@@ -58,6 +58,12 @@ class System:
         """Return the script that calls a component, each class its endpoint."""
         return {each.name: (ss.call(f"{name}.{each.name}"),) for each in self.classes}
 
+    def only_class(self, what: str) -> str:
+        """Return the name of the only class of requests; `what` needs that there is one."""
+        if len(self.classes) != 1:
+            raise Unsupported(f"{what} with several classes")
+        return self.classes[0].name
+
     def each_class(self, *steps: Any) -> Script:
         """Return the script in which every class does the same."""
         return {each.name: steps for each in self.classes}
@@ -205,13 +211,14 @@ ROUTINGS = (
 
 def _workflow(model: Words, system: System) -> Script:
     """Translate routing by probabilities: a request holds nothing between its visits."""
-    (c,) = system.each_class()
+    c = system.only_class("routing by probabilities")
     routes: dict[str, dict[str, float]] = {}
     for each in model.each("routing"):
         start, end, chance = each.take("from"), each.take("to"), each.take("probability")
         if end != "out" and chance:
             routes.setdefault(f"{start}.{c}", {})[f"{end}.{c}"] = float(chance)
-    entries = model.mapping["arrival"]["rate_per_s"]
+    arrival = model.mapping.get("arrival")
+    entries = arrival.get("rate_per_s") if isinstance(arrival, dict) else None
     if not isinstance(entries, dict) or set(entries) - set(system.places):
         raise Unsupported("arrival.rate_per_s, which has to be by station")
     starts = [f"{name}.{c}" for name in entries]
@@ -312,7 +319,7 @@ def _chain(model: Words, system: System) -> Script:
     retry = model.mapping["client"]["retry"]
     again = ss.Retry(retry["attempts_max"], backoff=float(retry["backoff_s"]), jitter="none")
     model.expect(bottom="always fails, takes 1 ms")
-    (c,) = system.each_class()
+    c = system.only_class("chain")
     steps: list[Any] = [ss.sleep(0.001), components.fail(1.0)]
     for name, place in zip(reversed(names), ("bottom", "middle", "top"), strict=False):
         system.add(make(ss.Service, name, workers=MANY, endpoints={c: steps}))

@@ -68,7 +68,7 @@ class Copy:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -10,19 +10,13 @@ CASES = {each.name: each for each in cases()}
 FIGURES = sum(each.figures for case in CASES.values() for each in case.expected.values())
 SHORT = Effort(scale=0.4)
 
-WRONG = {
-    "ciw-priority-unstable": "an offered utilization of exactly 1 is not called unstable",
-}
-"""Known to be wrong: name of a case -> what is. The test fails once it is right."""
-
-
-def marked(name: str) -> list[pytest.MarkDecorator]:
-    marks = [pytest.mark.long] if MODELS[name].long else []
-    return [*marks, pytest.mark.xfail(strict=True, reason=WRONG[name])] if name in WRONG else marks
-
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(CASES[name], marks=marked(name), id=name) for name in MODELS]
+    "case",
+    [
+        pytest.param(CASES[name], marks=[pytest.mark.long] if each.long else [], id=name)
+        for name, each in MODELS.items()
+    ],
 )
 def test_model_agrees_with_the_published_figures(case: Case) -> None:
     outcome = run_case(case, FIGURES, budget=0.0, effort=SHORT)
