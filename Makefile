@@ -37,7 +37,7 @@ format: $(VENV)/.installed-test  ## rewrite the sources as `make lint` wants the
 accuracy: $(VENV)/.installed-test  ## every case with a known right answer, precisely; writes the page
 	$(BIN)/python tests/accuracy/run.py --budget 6 --scale 0.25 --unsupported-ok \
 	    --page docs/reference/accuracy.md
-	$(BIN)/python tests/accuracy/published/run.py --budget 10
+	$(BIN)/python tests/accuracy/run.py --published --budget 10 --unsupported-ok
 	$(BIN)/python tests/accuracy/realstack/report.py
 
 benchmark: $(VENV)/.installed-test  ## the compiled engine beside C, SimPy and others, in one table

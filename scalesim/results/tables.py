@@ -166,13 +166,6 @@ def _batch_sizes(results: Results) -> Iterator[tuple[str, str, float]]:
         yield queue.component, "batch_size_mean", size
 
 
-def _granted(results: Results, component: str, resource: str) -> float:
-    """Return how many strands took a slot of a resource; nan for none."""
-    labels = enumerate(results.plan.station_labels)
-    rows = [s for s, x in labels if (x.component, x.resource) == (component, resource)]
-    return int(results.station["granted"][rows].sum()) or math.nan
-
-
 def _shard_skews(results: Results) -> Iterator[tuple[str, str, float]]:
     """Yield how much busier the busiest shard is, for each component that is sharded."""
     for name, part in results.topology.components.items():
@@ -200,7 +193,8 @@ def _counted(results: Results, time: float) -> Iterator[tuple[str, str, float]]:
         if what == "stale_reads":
             yield name, "stale_read_ratio", value / (values[name, "reads"] or math.nan)
         if what == "cold_starts":
-            yield name, "cold_start_ratio", value / _granted(results, name, "workers")
+            granted = int(results.station["granted"][results.stations_of(name, "workers")].sum())
+            yield name, "cold_start_ratio", value / (granted or math.nan)
 
 
 def _shard_skew(results: Results, name: str, shards: int) -> float:

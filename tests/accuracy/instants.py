@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 from accuracy.experiment import Trial
-from accuracy.question import Question
 from accuracy.words import Unsupported
 
 import scalesim as ss
@@ -63,7 +62,7 @@ def moments(trial: Trial, series: Series, other: Series) -> list[tuple[float, in
     return found
 
 
-def _counter(question: Question, part: str, name: str) -> Series:
+def _counter(part: str, name: str) -> Series:
     def series(recording: Recording) -> np.ndarray:
         rows = [
             i for i, (component, label) in enumerate(recording.plan.counter_names)
@@ -75,12 +74,10 @@ def _counter(question: Question, part: str, name: str) -> Series:
     return series
 
 
-def _granted(question: Question, component: str, resource: str) -> Series:
+def _granted(trial: Trial, component: str, resource: str) -> Series:
+    rows = trial.results.stations_of(component, resource)
+
     def series(recording: Recording) -> np.ndarray:
-        labels = recording.plan.station_labels
-        rows = [
-            s for s, x in enumerate(labels) if (x.component, x.resource) == (component, resource)
-        ]
         out: np.ndarray = recording.station["granted"][:, rows].sum(axis=1)
         return out
 
@@ -93,14 +90,14 @@ def granted_at(trial: Trial, station: str) -> list[float]:
     if place is None:
         raise Unsupported(f"metric {station}_granted_at_s: no station {station}")
     (component,) = place.components
-    return instants(trial, _granted(trial.question, component, place.waiting))
+    return instants(trial, _granted(trial, component, place.waiting))
 
 
 def sent_at(trial: Trial) -> list[float]:
     """Return when the client sent each attempt [s]."""
     if trial.question.traffic.retry is None and trial.question.traffic.timeout is None:
         return [float(each) for each in trial.times[:, 0]]
-    return instants(trial, _counter(trial.question, "client", ".attempts"))
+    return instants(trial, _counter("client", ".attempts"))
 
 
 def attempts(trial: Trial) -> list[int]:
@@ -127,8 +124,8 @@ def failed_at(trial: Trial) -> float | list[float | None]:
 @lru_cache(maxsize=8)
 def _batches(trial: Trial) -> list[tuple[float, int, int]]:
     queue = trial.question.system.queue
-    taken = _granted(trial.question, queue, "consumers")
-    return moments(trial, _counter(trial.question, queue, "batches"), taken)
+    taken = _granted(trial, queue, "consumers")
+    return moments(trial, _counter(queue, "batches"), taken)
 
 
 def batches_at(trial: Trial) -> list[float]:

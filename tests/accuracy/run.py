@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from accuracy.published.models import cases as published_cases
 from accuracy.suite import FIRST_SCALE, Effort, Outcome, last_line, lines, page, power, run_all
 from accuracy.theory import read_cases
 
@@ -30,6 +31,9 @@ CASES = Path(__file__).parent / "cases"
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path, help="case files; those in cases/ if absent")
+    parser.add_argument(
+        "--published", action="store_true", help="the figures published elsewhere, instead of files"
+    )
     parser.add_argument("--only", default="*", metavar="GLOB", help="cases by id or family")
     parser.add_argument("--engine", choices=sorted(FIRST_SCALE), default="compiled")
     parser.add_argument(
@@ -48,12 +52,17 @@ def main(arguments: list[str] | None = None) -> int:
         "--unsupported-ok", action="store_true", help="exit status 0 if no case failed"
     )
     options = parser.parse_args(arguments)
+    if options.published and (options.files or options.page):
+        parser.error("--published: takes no case files, and writes no page")
 
-    files = options.files or sorted(CASES.glob("*.json"))
+    if options.published:
+        known = published_cases()
+    else:
+        files = options.files or sorted(CASES.glob("*.json"))
+        known = [case for file in files for case in read_cases(file)]
     cases = [
         case
-        for file in files
-        for case in read_cases(file)
+        for case in known
         if fnmatch.fnmatch(case.name, options.only) or fnmatch.fnmatch(case.family, options.only)
     ]
     if options.engine == "compiled":

@@ -150,14 +150,8 @@ class Seen:
             for i in range(self.place.slots or 0)
         ]
 
-    def tally_mean(self, name: str) -> float:
-        """Return the mean of what the component records under `name` [s]."""
-        return self._component_metric(f"{name}_mean_s")
-
     def counter(self, name: str) -> float:
-        return self._component_metric(name)
-
-    def _component_metric(self, name: str) -> float:
+        """Return what the components' table says of the component under `name`."""
         table = self.results.components_table()
         (component,) = self.place.components
         (value,) = table[(table["component"] == component) & (table["metric"] == name)]["value"]

@@ -31,7 +31,7 @@ _ALONE = "priorities as at one server"
 
 def in_order(facility: Facility, pool: Pool, answer: PoolAnswer) -> PoolAnswer:
     """Return a pool's answer where the line is not first come first served."""
-    if facility.line == "fifo" or not answer.wait.mean:
+    if not answer.wait.mean:
         return answer
     if facility.line == "lcfs":  # the mean does not depend on the order, the law does
         wait = answer.wait

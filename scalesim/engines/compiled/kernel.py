@@ -158,44 +158,19 @@ _SELDOM = {
     withdrawal.withdraw,
 }
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
-_SOURCES = (
-    ops, seldom_ops, tables, arrivals, draws, sampling, breaking, eviction_rules, hash_ring,
-    limiting, sharding, breakers, caches, cores, heap, ladders, loop, operations, patience,
-    preemption, queues, requests, seldom, skew_heap, starts, stations, strands, versions,
-    withdrawal,
+_WHOLE = (
+    arrivals, draws, sampling, breaking, eviction_rules, hash_ring, limiting, sharding, breakers,
+    caches, cores, heap, loop, operations, patience, preemption, queues, requests, seldom,
+    skew_heap, starts, stations, strands, versions, withdrawal,
 )  # fmt: skip
+"""Modules of which the entry may call every function."""
+_SOURCES = (ops, seldom_ops, tables, ladders, *_WHOLE)
 
 
 def _helpers() -> list[Callable[..., Any]]:
     """Return every plain function that the entry may call."""
     found: dict[Callable[..., Any], None] = {}
-    for module in (
-        arrivals,
-        draws,
-        sampling,
-        breaking,
-        eviction_rules,
-        hash_ring,
-        limiting,
-        sharding,
-        heap,
-        strands,
-        skew_heap,
-        stations,
-        cores,
-        breakers,
-        starts,
-        patience,
-        preemption,
-        caches,
-        requests,
-        queues,
-        versions,
-        seldom,
-        withdrawal,
-        operations,
-        loop,
-    ):
+    for module in _WHOLE:
         for value in vars(module).values():
             if isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
                 found[value] = None
