@@ -8,9 +8,8 @@ import numpy as np
 
 from scalesim.engines import base
 from scalesim.engines.base import Progress
-from scalesim.engines.compiled.state import State, grown, new_state
+from scalesim.engines.compiled.state import STATION_STATE, State, grown, new_state
 from scalesim.engines.compiled.strands import FREE, WITHDRAWN
-from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT, CORES, PREEMPTIVE, SHARED
 from scalesim.recording import (
@@ -25,6 +24,8 @@ from scalesim.recording import (
 __all__ = ["CompiledEngine"]
 
 SLICE_EVENTS = 100_000
+_COUNTED = ["busy_area", "depth_area", "waited", "granted", "rejected", "abandoned", "served"]
+_SUMS = ("flow", "tally", "arrived", "by_key", "counter", "level_time", "level_entered")
 _SITES = {
     "gap_site": base.GAP_SITE,
     "endpoint_site": base.ENDPOINT_SITE,
@@ -51,7 +52,7 @@ class CompiledEngine:
         advance = kernel.build_kernel()
         state = new_state(plan, spec, _SITES)
         out = empty_arrays(plan, spec)
-        cells: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in HISTOGRAMS}
+        series = _Series(state, out)
         bucket, reached, stopped = 0, 0.0, False
         users = int(state.clock["users"][0])
         while bucket < len(spec.boundaries) and not stopped:
@@ -62,17 +63,18 @@ class CompiledEngine:
                 state = grown(state)
             elif why == loop.BOUNDARY:
                 reached = float(spec.boundaries[bucket])
-                _close_bucket(state, out, cells, bucket, reached)
+                series.close(bucket, reached)
                 bucket += 1
                 state.clock["bucket"] = min(bucket, len(spec.boundaries) - 1)
             if progress is not None and why != loop.FULL:
                 reached = max(reached, float(state.clock["now"][0]))
                 stopped = progress(reached)
         if bucket < len(spec.boundaries):
-            _close_bucket(state, out, cells, bucket, reached)
+            series.close(bucket, reached)
+        series.finish(bucket + 1)
         clock = state.clock[0]
         out["requests"] = state.requests
-        out |= {f"{name}_cells": histogram_cells(parts) for name, parts in cells.items()}
+        out |= {f"{name}_cells": histogram_cells(parts) for name, parts in series.cells.items()}
         arrays: dict[str, Any] = dict(out)
         if not spec.request_limit:
             arrays["requests"] = None
@@ -95,53 +97,64 @@ def _pending(state: State) -> int:
     return int(clock["size"] - clock["hole"]) + int(clock["next_order"] > 0)
 
 
-def _close_bucket(
-    state: State,
-    out: dict[str, np.ndarray],
-    cells: dict[str, list[tuple[np.ndarray, np.ndarray]]],
-    bucket: int,
-    end: float,
-) -> None:
-    """Move what was counted since the last bucket's end into the series."""
-    station = state.station
-    elapsed = end - station["since"]
-    # Unchanged arithmetic: area += level * elapsed, as at every change of the level.
-    station["busy_area"] += station["busy"] * elapsed
-    station["depth_area"] += station["depth"] * elapsed
-    station["since"] = end
-    level = state.level
-    places = level["first"] + np.minimum(level["value"], level["count"] - 1)
-    state.level_time[places] += end - level["since"]
-    level["since"] = end
-    row = out["station"][bucket]
-    # Who arrived was granted, rejected, left the line, or waits now and did not before. Processors
-    # that share or interrupt know the wait at the end only, and count the grant there.
-    waiting = np.where(station["kind"] == AMOUNT, 0.0, station["depth"])
-    late = np.isin(station["kind"], (SHARED, CORES, PREEMPTIVE))
-    waiting += np.where(late, station["busy"], 0.0)
-    row["arrived"] = station["granted"] + station["rejected"] + station["abandoned"]
-    row["arrived"] += waiting.astype(np.int64) - station["waiting_before"]
-    station["waiting_before"] = waiting
-    for name in ("granted", "rejected", "abandoned", "served", "deepest", "waited"):
-        row[name] = station[name]
-        station[name] = 0
-    row["busy"], row["depth"] = station["busy_area"], station["depth_area"]
-    station["busy_area"] = station["depth_area"] = 0.0
-    station["deepest"] = station["depth"]
-    out["flow"][bucket] = state.flow.reshape(-1, len(OUTCOMES))
-    state.flow.fill(0)
-    for name, parts in cells.items():
-        histogram = getattr(state, f"{name}_histogram")
-        filled = np.flatnonzero(histogram != 0)  # comparing first: seven times as fast
-        parts.append((filled, histogram[filled]))
-        histogram[filled] = 0
-    for name in CACHE_SERIES.names or ():
-        out["cache"][bucket][name] = state.cache[name]
-        state.cache[name] = 0
-    out["routed"][bucket] = state.target["routed"]
-    state.target["routed"] = 0
-    out["tally"][bucket] = state.tally
-    state.tally.fill(0)
-    for name in ("arrived", "by_key", "counter", "level_time", "level_entered"):
-        out[name][bucket] = getattr(state, name).reshape(out[name][bucket].shape)
-        getattr(state, name).fill(0)
+class _Series:
+    """What a run counts in each bucket of time.
+
+    A short run spends more time in this than in the kernel: hence the views that are made once (of
+    arrays that `grown` does not replace) and, of the stations, whole rows kept until the end.
+    """
+
+    def __init__(self, state: State, out: dict[str, np.ndarray]) -> None:
+        self.out = out
+        self.cells: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {n: [] for n in HISTOGRAMS}
+        self.histograms = {name: getattr(state, f"{name}_histogram") for name in HISTOGRAMS}
+        self.station = state.station
+        self.rows = np.zeros((len(out["station"]), len(state.station)), STATION_STATE)
+        self.level, self.level_time = state.level, state.level_time
+        pairs = [
+            *((out["cache"][name], state.cache[name]) for name in CACHE_SERIES.names or ()),
+            (out["routed"], state.target["routed"]),
+            *((out[n], getattr(state, n).reshape(out[n].shape[1:])) for n in _SUMS),
+        ]
+        self.sums = [
+            (series, sums, np.zeros((), sums.dtype)) for series, sums in pairs if sums.size
+        ]
+
+    def close(self, bucket: int, end: float) -> None:
+        """Keep what was counted since the last bucket's end, and count anew."""
+        station = self.station
+        elapsed = end - station["since"]
+        # Unchanged arithmetic: area += level * elapsed, as at every change of the level.
+        station["busy_area"] += station["busy"] * elapsed
+        station["depth_area"] += station["depth"] * elapsed
+        station["since"] = end
+        self.rows[bucket] = station
+        station[_COUNTED] = np.zeros((), station[_COUNTED].dtype)
+        station["deepest"] = station["depth"]
+        if len(self.level):
+            level = self.level
+            places = level["first"] + np.minimum(level["value"], level["count"] - 1)
+            self.level_time[places] += end - level["since"]
+            level["since"] = end
+        for series, sums, zero in self.sums:
+            series[bucket] = sums
+            sums[...] = zero
+        for name, histogram in self.histograms.items():
+            filled = np.flatnonzero(histogram != 0)  # comparing first: seven times as fast
+            self.cells[name].append((filled, histogram[filled]))
+            histogram[filled] = 0
+
+    def finish(self, buckets: int) -> None:
+        """Work out what the rows of the stations say of the first so many buckets."""
+        rows, series = self.rows[:buckets], self.out["station"][:buckets]
+        for name in ("granted", "rejected", "abandoned", "served", "deepest", "waited"):
+            series[name] = rows[name]
+        series["busy"], series["depth"] = rows["busy_area"], rows["depth_area"]
+        # Who arrived was granted, rejected, left the line, or waits now and did not before.
+        # Processors that share or interrupt know the wait at the end only, and count the grant
+        # there.
+        waiting = np.where(rows["kind"] == AMOUNT, 0.0, rows["depth"])
+        late = np.isin(rows["kind"], (SHARED, CORES, PREEMPTIVE))
+        waiting = (waiting + np.where(late, rows["busy"], 0.0)).astype(np.int64)
+        series["arrived"] = rows["granted"] + rows["rejected"] + rows["abandoned"]
+        series["arrived"] += np.diff(waiting, axis=0, prepend=0)
