@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from accuracy.breakers import keys_of_failures
 from accuracy.machines import RATE
 from accuracy.shards import in_ranges
 from accuracy.stations import Class, make_fields
@@ -16,7 +17,7 @@ from accuracy.words import Unsupported, Words, distribution
 
 import scalesim as ss
 from scalesim import traffic
-from scalesim.distributions import Constant
+from scalesim.distributions import Constant, Recorded
 
 __all__ = ["Arrivals", "read_arrivals", "read_keys"]
 
@@ -82,6 +83,8 @@ def _open(model: Words, fields: dict[str, Any], apart: bool) -> Arrivals:
     if "arrival" not in model:
         if "key" in fields:  # lookups one after another
             return _replay([float(i + 1) for i in range(len(fields["key"]))], fields)
+        if "messages" in model:
+            return _messages(model.inner("messages"), fields)
         if "machines" in model or "tiers" in model:
             return Arrivals(ss.Traffic(RATE), ONE, RATE)
         others = ", ".join(word for word in model.mapping if word not in ("run", "keys"))
@@ -93,9 +96,21 @@ def _open(model: Words, fields: dict[str, Any], apart: bool) -> Arrivals:
     if "key" in fields and kind not in ("deterministic", "trace", "trace_segments"):
         raise Unsupported(f"keys.kind='sequence' with arrival.kind={kind!r}")
     found = KINDS[kind](words, fields)
+    if "callee" in model:
+        found = _failing(Words(model.mapping["callee"], "callee"), found, fields)
     if apart:
         return _apart(found)
     return dataclasses.replace(found, classes=found.classes or ONE)
+
+
+def _failing(callee: Words, found: Arrivals, fields: dict[str, Any]) -> Arrivals:
+    """Return the same arrivals, with keys that say which calls fail."""
+    if "fails_when_started_in_s" not in callee:
+        return found
+    if not found.once or fields:
+        raise Unsupported("callee.fails_when_started_in_s without a recording of its calls")
+    key = keys_of_failures(callee, found.traffic.at)
+    return dataclasses.replace(found, traffic=dataclasses.replace(found.traffic, key=key))
 
 
 def _apart(found: Arrivals) -> Arrivals:
@@ -108,6 +123,20 @@ def _apart(found: Arrivals) -> Arrivals:
     names = tuple(each.name for each in classes)
     told = dataclasses.replace(found.traffic, endpoint=names)
     return dataclasses.replace(found, classes=classes, traffic=told)
+
+
+def _messages(words: Words, fields: dict[str, Any]) -> Arrivals:
+    """Translate recorded messages, each with its own time of processing."""
+    times, at = words.take("processing_s"), words.take("at_s")
+    if not isinstance(times, list) or not times:
+        raise words.unsupported("processing_s")
+    if not isinstance(at, list):
+        at = [at] * len(times)
+    if len(at) != len(times) or at != sorted(at):
+        raise words.unsupported("at_s")
+    service = Recorded(tuple(map(float, times)))
+    found = _replay(list(map(float, at)), fields)
+    return dataclasses.replace(found, classes=(Class("serve", service=service),))
 
 
 def _poisson(words: Words, fields: dict[str, Any]) -> Arrivals:

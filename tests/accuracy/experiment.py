@@ -91,6 +91,8 @@ def _steady(question: Question, effort: Effort, records: bool) -> list[Trial]:
     trials, settle = effort.trials, question.warmup_requests / rate / TRIALS
     if effort.engine == "reference":
         settle = 0.0
+    if question.system.levels:
+        trials = max(trials // 5, 5)  # each keeps every instance's shares in each bucket of time
     if question.system.caches:
         # A cache has to fill in every trial, so there are few.
         trials = max(effort.trials // 4, 5)

@@ -23,10 +23,13 @@ __all__ = [
     "counts",
     "empty_again",
     "ended_at",
+    "finished_at",
     "first_without_wait",
     "harmonic",
     "hits",
     "level_quantile",
+    "outcomes",
+    "short_circuited",
     "slots_of",
     "spike_end",
     "targets",
@@ -104,6 +107,41 @@ def ended_at(trial: Trial) -> list[float | None]:
     table = trial.results.attempts_table()
     pairs = zip(table["ended_at_s"], table["outcome"], strict=True)
     return [float(end) if outcome == "completed" else None for end, outcome in pairs]
+
+
+def finished_at(metric: Metric, question: Question) -> Read:
+    """Read when the handling of each message ended: what the time of all grew by with it."""
+    queue = question.topology.components[question.system.queue]
+    if not question.arrivals.once or getattr(queue, "batch", True) or queue.partitions:
+        raise Unsupported(f"metric {metric.name} where later messages change it")
+
+    def read(trial: Trial) -> list[float]:
+        row = trial.results.plan.tally_names.index((queue.name, "message_time"))
+        total = [float(each.pooled("tally")[row]["total"]) for each in _prefixes(trial)]
+        gone = pairwise([0.0, *total])
+        at = question.traffic.at
+        return [came + b - a for came, (a, b) in zip(at, gone, strict=True)]
+
+    return read
+
+
+def outcomes(trial: Trial) -> list[str]:
+    """Return how each request ended."""
+    found = list(trial.results.attempts_table()["outcome"])
+    if "circuit_breaker" not in trial.question.model:
+        return found
+    if found.count("rejected") != short_circuited(trial):
+        raise Unsupported("outcomes where it is not only the breaker that rejects")
+    return ["short_circuited" if each == "rejected" else each for each in found]
+
+
+def short_circuited(trial: Trial) -> int:
+    """Return how many calls a circuit breaker stopped."""
+    names, counts = trial.results.plan.counter_names, trial.results.pooled("counter")
+    return sum(
+        int(n) for (_, name), n in zip(names, counts, strict=True)
+        if name.endswith(".breaker_rejected")
+    )  # fmt: skip
 
 
 def waits(trial: Trial) -> np.ndarray:

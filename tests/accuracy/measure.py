@@ -14,6 +14,7 @@ from accuracy.seen import Seen
 from accuracy.stations import Place
 from accuracy.words import Unsupported
 
+import scalesim as ss
 from scalesim.ops import OUTCOMES
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Row",
     "about_all",
     "at_a_station",
+    "databases",
     "each_instance",
     "end_to_end",
     "labelled",
@@ -43,8 +45,12 @@ __all__ = [
     "seen",
     "share",
     "shared_cores",
+    "unsaid",
     "whole",
+    "with_breaker",
     "with_failures",
+    "with_replicas",
+    "with_setup",
 ]
 
 NAME = re.compile(
@@ -54,22 +60,23 @@ NAME = re.compile(
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's name, taken apart: ``base[label]@station[index]``."""
+    """A metric's name, taken apart, ``base[label]@station[index]``, and how many figures it is."""
 
     name: str
     base: str
     label: str = ""
     station: str = ""
     index: int | None = None
+    figures: int = 1
 
 
-def parse(name: str) -> Metric:
+def parse(name: str, figures: int = 1) -> Metric:
     """Take a metric's name apart."""
     found = NAME.match(name)
     if not found:
         raise Unsupported(f"metric {name}")
     index = None if found["index"] is None else int(found["index"])
-    return Metric(name, found["base"], found["label"] or "", found["station"] or "", index)
+    return Metric(name, found["base"], found["label"] or "", found["station"] or "", index, figures)
 
 
 @dataclass(frozen=True)
@@ -171,6 +178,26 @@ def of_applies(metric: Metric, question: Question) -> bool:
     return metric.label == "apply" and "apply" in question.places
 
 
+def databases(question: Question) -> list[ss.Database]:
+    """Return the databases with replicas."""
+    parts = question.topology.components.values()
+    return [each for each in parts if isinstance(each, ss.Database) and each.read_replicas]
+
+
+def with_replicas(metric: Metric, question: Question) -> bool:
+    return about_all(metric, question) and ("apply" in question.places or bool(databases(question)))
+
+
+def with_setup(metric: Metric, question: Question) -> bool:
+    """Whether servers have to start, of which only `question.place` is asked."""
+    parts = question.topology.components.values()
+    return about_all(metric, question) and any(getattr(each, "cold_start", None) for each in parts)
+
+
+def with_breaker(metric: Metric, question: Question) -> bool:
+    return about_all(metric, question) and "circuit_breaker" in question.model
+
+
 def random_service(metric: Metric, question: Question) -> bool:
     """Whether a wait can't be had from a request's latency less its service."""
     return question.mode == "finite"
@@ -191,6 +218,15 @@ Q = r"_p(\d+(?:_\d+)?)_s"
 def whole(function: Read) -> Callable[..., Read]:
     """Read something of the whole trial."""
     return lambda metric, question, *groups: function
+
+
+def unsaid(what: str) -> Callable[..., Read]:
+    """Refuse a metric that says too little in a model of this kind."""
+
+    def make(metric: Metric, question: Question, *groups: str) -> Read:
+        raise Unsupported(f"metric {metric.name}: {what}")
+
+    return make
 
 
 def labelled(function: Callable[[Trial, str], Any]) -> Callable[..., Read]:

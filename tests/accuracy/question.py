@@ -184,13 +184,14 @@ def _scaled(word: str, value: Any) -> Any:
 
 
 def question(
-    label: str, model: dict[str, Any], spans: frozenset[str] = frozenset(), apart: bool = False
-) -> Question:
+    label: str, model: dict[str, Any], spans: frozenset[str] = frozenset(), apart: bool = False,
+    levels: bool = False,
+) -> Question:  # fmt: skip
     """Translate a model; raise `Unsupported` naming what cannot be expressed."""
     words = Words(model)
     effort = words.inner("run") if "run" in words else Words({})
     arrivals = read_arrivals(words, effort.take("requests", 1_000_000), apart)
-    system = read_system(words, arrivals.classes, spans)
+    system = read_system(words, arrivals.classes, spans, levels)
     words.expect(rules=RULES)
     if "initial" in words:
         words.inner("initial").expect(in_flight=0)

@@ -7,14 +7,17 @@ import re
 
 import numpy as np
 from accuracy.experiment import Trial
-from accuracy.measure import Metric, Read
+from accuracy.measure import Metric, Read, databases
 from accuracy.question import Question
 from accuracy.seen import Seen
+from accuracy.words import Unsupported
 
 __all__ = [
     "applies",
+    "at_least",
     "attempts_mean",
     "availability",
+    "by_key",
     "client_figure",
     "coalesced",
     "cores_down",
@@ -22,7 +25,6 @@ __all__ = [
     "fetch_count",
     "fetch_rate",
     "hit_ratio",
-    "hit_ratios",
     "in_system",
     "keys_counted",
     "lag_histogram",
@@ -32,6 +34,7 @@ __all__ = [
     "outage_rate",
     "partitions",
     "per_request",
+    "stale_read_ratio",
     "up_mean",
     "up_shares",
     "wait_before_service",
@@ -42,6 +45,19 @@ __all__ = [
 def in_system(trial: Trial) -> float:
     """Mean number in the system, by Little's law over all that ended."""
     return float(trial.results.flow["latency"].sum()) / trial.results.measured_time
+
+
+def at_least(metric: Metric, question: Question) -> Read:
+    """Read the share of instances, over time, with at least 1, 2, ... in flight."""
+    (name,) = question.place.components
+
+    def read(trial: Trial) -> list[float]:
+        shares = trial.results.time_shares(name, "in_flight")
+        if metric.figures >= len(shares) - 1:
+            raise Unsupported(f"metric {metric.name} with k of {len(shares) - 1} and more")
+        return [float(shares[k:].sum()) for k in range(1, metric.figures + 1)]
+
+    return read
 
 
 def wait_of_class(metric: Metric, question: Question) -> Read:
@@ -104,9 +120,12 @@ def messages_rate(trial: Trial) -> float:
 
 
 def _lag_rows(trial: Trial) -> list[int]:
-    queues = trial.question.places["apply"].components
-    names = trial.results.plan.tally_names
-    return [i for i, (part, name) in enumerate(names) if part in queues and name == "message_time"]
+    places = trial.question.places
+    queues = places["apply"].components if "apply" in places else ()
+    return [
+        i for i, (part, name) in enumerate(trial.results.plan.tally_names)
+        if name == "replication_lag" or (part in queues and name == "message_time")
+    ]  # fmt: skip
 
 
 def lag_mean(trial: Trial) -> float:
@@ -123,6 +142,16 @@ def applies(trial: Trial) -> float:
     """Return the rate at which one replica applies writes [1/s]."""
     rows = trial.results.pooled("tally")[_lag_rows(trial)]
     return float(rows["count"].mean()) / trial.results.measured_time
+
+
+def stale_read_ratio(metric: Metric, question: Question) -> Read:
+    (database,) = databases(question) or [None]
+    if database is None:
+        raise Unsupported(f"metric {metric.name} where reads take time: when they look")
+    if not database.count_stale_reads:
+        raise Unsupported(f"metric {metric.name} without keys")
+    place = question.places[database.name]
+    return lambda trial: Seen(trial.results, place).counter(metric.base)
 
 
 def per_request(metric: Metric, question: Question, place: str) -> Read:
@@ -192,13 +221,13 @@ def keys_counted(metric: Metric, question: Question) -> int:
     """Return how many keys a metric tells apart."""
     if metric.base == "hit_ratio_per_key":
         return int(question.traffic.keys.count)
-    found = re.fullmatch(r"hit_ratio_key_(\d+)", metric.base)
+    found = re.fullmatch(r"(?:hit|stale_read)_ratio_key_(\d+)", metric.base)
     return int(found[1]) if found else 0
 
 
-def hit_ratios(trial: Trial) -> list[float]:
-    """Return the hit ratio of each key that was counted apart."""
-    table = trial.results.keys_table().set_index("key")["hit_ratio"]
+def by_key(trial: Trial, ratio: str) -> list[float]:
+    """Return a ratio of each key that was counted apart."""
+    table = trial.results.keys_table().set_index("key")[ratio].dropna()
     return [float(table.get(key, math.nan)) for key in range(trial.question.keys)]
 
 

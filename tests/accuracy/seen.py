@@ -74,7 +74,12 @@ class Seen:
     @property
     def in_flight(self) -> float:
         line = self.place.waiting and self.total(self.place.holding, "depth") / self.time
-        return self.held + (line or 0.0)
+        return self.held + (line or 0.0) + self.depth_before
+
+    @property
+    def depth_before(self) -> float:
+        """Mean number who have not yet come to the waiting line."""
+        return self.total(self.place.before, "depth") / self.time if self.place.before else 0.0
 
     @property
     def response_mean(self) -> float:
@@ -103,20 +108,31 @@ class Seen:
 
     @property
     def queue_depth(self) -> float:
-        return self.total(self.place.waiting, "depth") / self.time
+        return self.total(self.place.waiting, "depth") / self.time + self.depth_before
 
     @property
     def deepest(self) -> int:
-        return int(self.results.station["deepest"][self.rows(self.place.waiting)].max())
+        return int(self.results.station["deepest"][self.rows(self.only_line)].max())
+
+    @property
+    def only_line(self) -> str:
+        """Return the resource of the only line; a wait in two has no histogram."""
+        if self.place.before:
+            lines = f"the line for {self.place.before} and that for {self.place.waiting}"
+            raise Unsupported(f"each one's wait in {lines}")
+        return self.place.waiting
 
     @property
     def wait_mean(self) -> float:
         granted = self.total(self.place.waiting, "granted")
-        return self.total(self.place.waiting, "waited") / granted if granted else math.nan
+        waited = self.total(self.place.waiting, "waited")
+        if self.place.before:
+            waited += self.total(self.place.before, "waited")
+        return waited / granted if granted else math.nan
 
     def waits(self) -> tuple[np.ndarray, int]:
         """Return the histogram of waits above zero, and how many were zero."""
-        rows = self.rows(self.place.waiting)
+        rows = self.rows(self.only_line)
         counts = self.results.histogram("wait", rows)
         return counts, int(self.total(self.place.waiting, "granted")) - int(counts.sum())
 

@@ -73,6 +73,7 @@ class Place:
         Of one instance; None: any number.
     service_mean : mapping of class to mean service time [s]
     held_for : component and resource, of which those wait who have been served here
+    before : resource for which some wait before they come to the waiting line
     """
 
     components: tuple[str, ...]
@@ -82,6 +83,7 @@ class Place:
     slots: int | None = None
     service_mean: dict[str, float] = dataclasses.field(default_factory=dict)
     held_for: tuple[str, str] | None = None
+    before: str = ""
 
     def instance(self, index: int) -> Place:
         """Return the place of one instance, if each is a component of its own."""
@@ -119,7 +121,7 @@ def make(kind: type, name: str, **fields: Any) -> Any:
 
 def read_station(
     words: Words, classes: Sequence[Class], others: dict[str, Words], *, apart: bool = False,
-    serves: Sequence[str] | None = None,
+    serves: Sequence[str] | None = None, record: bool = False,
 ) -> Station:  # fmt: skip
     """Translate one station.
 
@@ -129,6 +131,7 @@ def read_station(
     others : the model's other stations, of which this one may hold slots
     apart : whether each instance has to be a component of its own
     serves : names of the classes that come here, None for all
+    record : whether to keep the shares of time with each number in flight
     """
     name = words.take("name")
     instances = words.take("instances", 1)
@@ -144,11 +147,9 @@ def read_station(
     else:
         fields, place = read_discipline(words)
         services = read_service(words, name, classes)
-    if COMPUTING & set(words.mapping):
-        fields, place = _on_cores(fields, place)
-    for option, translate in OPTIONS.items():
-        if option in words:
-            fields |= translate(words)
+    fields, place = _with_options(words, fields, place)
+    if record:
+        fields["record_in_flight"] = True
     if "service_per_server" in words:
         services = dict.fromkeys((each.name for each in classes), _core_speeds(words, fields))
     failing = _failing(words)
@@ -172,6 +173,22 @@ def read_station(
     return Station(tuple(parts), place)
 
 
+def _with_options(
+    words: Words, fields: dict[str, Any], place: Place
+) -> tuple[dict[str, Any], Place]:
+    """Return the same station with the fields that the words of `OPTIONS` stand for."""
+    if COMPUTING & set(words.mapping):
+        fields, place = _on_cores(fields, place)
+    if "abandonment" in words and place.waiting != "workers":
+        raise Unsupported(f"{words.path}.abandonment while waiting for a core")
+    if "setup" in words:
+        place = _switched_off(words, place)
+    for option, translate in OPTIONS.items():
+        if option in words:
+            fields = fields | translate(words)
+    return fields, place
+
+
 def _on_cores(fields: dict[str, Any], place: Place) -> tuple[dict[str, Any], Place]:
     """Return the same station with a core for each slot, whose work is computing."""
     if place.serving == "cpu":
@@ -185,6 +202,17 @@ def _on_cores(fields: dict[str, Any], place: Place) -> tuple[dict[str, Any], Pla
     return {**room, "cores": cores, "cpu_discipline": rule}, Place(
         (), "cpu", "cpu", slots=place.slots
     )
+
+
+def _switched_off(words: Words, place: Place) -> Place:
+    """Return the place of a station where some wait for the start: all servers start together."""
+    if place.slots != 1:
+        raise Unsupported(f"{words.path}.setup of servers that start one by one")
+    if words.mapping.get("discipline") == "sjf":  # all go on at the start, the first come first
+        raise Unsupported(f"{words.path}.setup with discipline='sjf'")
+    if words.mapping.get("queue_limit") is not None:
+        raise Unsupported(f"{words.path}.setup with queue_limit: where who causes it waits")
+    return dataclasses.replace(place, holding="cpu", before="start")
 
 
 def make_endpoint(steps: Sequence[Any], of: Class) -> Any:

@@ -8,11 +8,13 @@ a worker for everyone and runs the script.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from accuracy.blocking import blocking_line
+from accuracy.breakers import callee, guarded
 from accuracy.caches import behind_caches, fixed_cache
 from accuracy.machines import machines
 from accuracy.replication import replicated
@@ -37,12 +39,14 @@ class System:
     Parameters
     ----------
     spans : which stations (and ``miss``) to measure for each class apart
+    levels : whether stations keep the shares of time with each number in flight
     needed : of groups of machines, how many have to be up
     queue : the message queue in which requests end, "" if they wait for an answer
     """
 
     classes: Sequence[Class]
     spans: frozenset[str] = frozenset()
+    levels: bool = False
     components: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     caches: list[str] = field(default_factory=list)
@@ -91,13 +95,15 @@ class System:
         return {c: (ss.call(f"{name}_{c}.{c}"),) for c in script}
 
 
-def read_system(model: Words, classes: Sequence[Class], spans: frozenset[str]) -> System:
+def read_system(
+    model: Words, classes: Sequence[Class], spans: frozenset[str], levels: bool = False
+) -> System:
     """Translate everything of a model but its arrivals."""
     arrival, routing = (model.mapping.get(word) for word in ("arrival", "routing"))
     by_station = isinstance(arrival, dict) and isinstance(arrival.get("rate_per_s"), dict)
     if by_station and not isinstance(routing, list):
         raise Unsupported("arrival.rate_per_s by station, without routing by probabilities")
-    system = System(classes, spans)
+    system = System(classes, spans, levels)
     words = {}
     if "stations" in model:
         words = {each.mapping["name"]: each for each in model.each("stations")}
@@ -106,12 +112,16 @@ def read_system(model: Words, classes: Sequence[Class], spans: frozenset[str]) -
     elif "machines" in model or "tiers" in model:
         script = machines(model, system)
     elif "database" in model:
-        script = replicated(model.inner("database"), system)
+        script = replicated(model.inner("database"), system, "keys" in model)
     elif "chain" in model:
         script = _chain(model, system)
+    elif "callee" in model:
+        script = callee(model.inner("callee"), system)
     else:
         script = _stations(model, system, words)
     script = behind_caches(model, system, script)
+    if "circuit_breaker" in model:
+        script = guarded(model, system, script)
     if "rate_limit" in model:
         script = _rate_limit(model.inner("rate_limit"), system, script)
     system.entry = system.target(script, "entrance")
@@ -142,7 +152,7 @@ def _stations(model: Words, system: System, words: dict[str, Words]) -> Script:
         if "fixed_hit_ratio" not in words[name]:
             station = found[name] = read_station(
                 words[name], system.classes, words, apart="fan_out" in model,
-                serves=(pools[name],) if bulkhead else None,
+                serves=(pools[name],) if bulkhead else None, record=system.levels,
             )  # fmt: skip
             system.add(*station.components)
             system.places[name] = station.place
@@ -259,10 +269,9 @@ def balancing(words: Words) -> Any:
     """Return a balancing policy."""
     name = words.take("policy")
     if name == "power_of_d":
-        # Drawing the same target twice is allowed here; only many targets make no difference.
-        if "sampled" in words:
-            raise words.unsupported("sampled")
-        return load_balancing.PowerOfTwo(choices=words.take("choices"))
+        distinct = words.phrase("sampled", SAMPLED, False)
+        words.expect(ties="any (symmetric)")
+        return load_balancing.PowerOfTwo(choices=words.take("choices"), distinct=distinct)
     if name == "ip_hash":
         words.expect(hash_input="first three octets of IPv4")
         return name
@@ -273,6 +282,7 @@ def balancing(words: Words) -> Any:
     return plain.get(name, name)
 
 
+SAMPLED = {"with replacement": False, "without replacement": True}
 TIES = (
     "round robin: first equal target at or after the cursor, which then moves one past it; "
     "cursor starts at 0"
@@ -336,13 +346,23 @@ def _message_queue(model: Words, system: System) -> Script:
     words = model.inner("message_queue")
     if "kind" not in words:
         return _sender(words, system)
-    consumer = model.inner("consumer")
     kind = words.take("kind")
-    service = distribution(consumer.inner("service"))
-    consumer.expect(concurrency=1)
-    fields: dict[str, Any] = {"consumers": consumer.take("count", 1)}
+    if "messages" in model:
+        service = system.classes[0].service
+        fields: dict[str, Any] = {"consumers": model.take("consumers")}
+    else:
+        consumer = model.inner("consumer")
+        service = distribution(consumer.inner("service"))
+        consumer.expect(concurrency=1)
+        fields = {"consumers": consumer.take("count", 1)}
     if kind == "work_queue":
-        words.expect(prefetch=1, acknowledge="after processing")
+        words.expect(acknowledge=("after processing", "at the end of processing"))
+        prefetch = words.take("prefetch", 1)
+        if "delivery" in words:
+            words.expect(delivery=IN_TURN)
+            fields["prefetch"] = prefetch
+        elif prefetch != 1:
+            raise Unsupported(f"{words.path}.prefetch={prefetch!r} without delivery")
     elif kind == "partitioned_log":
         words.expect(
             assignment="as even as possible, first consumers get one more", batch=1,
@@ -356,10 +376,19 @@ def _message_queue(model: Words, system: System) -> Script:
     else:
         raise words.unsupported("kind")
     system.add(make(ss.MessageQueue, "queue", handler=[ss.sleep(service)], **fields))
-    slots = 1 if "partitions" in fields else fields["consumers"]
-    system.places["queue"] = queue_place("queue", slots, service)
+    apart = "partitions" in fields or "prefetch" in fields
+    place = queue_place("queue", 1 if apart else fields["consumers"], service)
+    if "prefetch" in fields:
+        place = dataclasses.replace(place, before="unacknowledged")
+    system.places["queue"] = place
     system.queue = "queue"
     return system.each_class(ss.publish("queue"))
+
+
+IN_TURN = (
+    "round robin over consumers with room, consumer 0 first; a consumer that acknowledges gets the "
+    "next message"
+)
 
 
 def _sender(words: Words, system: System) -> Script:

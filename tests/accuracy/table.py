@@ -16,10 +16,13 @@ from accuracy.histories import (
     counts,
     empty_again,
     ended_at,
+    finished_at,
     first_without_wait,
     harmonic,
     hits,
     level_quantile,
+    outcomes,
+    short_circuited,
     slots_of,
     spike_end,
     targets,
@@ -61,14 +64,20 @@ from accuracy.measure import (
     seen,
     share,
     shared_cores,
+    unsaid,
     whole,
+    with_breaker,
     with_failures,
+    with_replicas,
+    with_setup,
 )
 from accuracy.question import Question
 from accuracy.readings import (
     applies,
+    at_least,
     attempts_mean,
     availability,
+    by_key,
     client_figure,
     coalesced,
     cores_down,
@@ -76,7 +85,6 @@ from accuracy.readings import (
     fetch_count,
     fetch_rate,
     hit_ratio,
-    hit_ratios,
     in_system,
     keys_counted,
     lag_histogram,
@@ -86,6 +94,7 @@ from accuracy.readings import (
     outage_rate,
     partitions,
     per_request,
+    stale_read_ratio,
     up_mean,
     wait_before_service,
     wait_of_class,
@@ -93,10 +102,13 @@ from accuracy.readings import (
 from accuracy.seen import Seen
 from accuracy.words import Unsupported
 
-__all__ = ["APART", "measure_of"]
+__all__ = ["APART", "LEVELS", "measure_of"]
 
-APART = ("attempts",)
+APART = frozenset({"attempts"})
 """Metrics that tell the requests of a trace apart, by the class."""
+
+LEVELS = frozenset({"fraction_of_instances_with_at_least_k"})
+"""Metrics of the shares of time with each number in flight."""
 
 
 def measure_of(metric: Metric, question: Question) -> Measure:
@@ -193,22 +205,42 @@ TABLE = [
         lambda m, q: lambda t: Seen(t.results, q.place).utilization + cores_down(t),
     ),
     Row("wait_time_mean_s", with_failures, whole(wait_before_service)),
+    Row("utilization|cpu_utilization", with_setup, unsaid("whether starting is work")),
+    Row("cold_start_ratio", with_setup, seen(lambda s: s.counter("cold_start_ratio"))),
+    # Circuit breakers
+    Row("((?:rejected|failed|error)_ratio)", with_breaker, unsaid("the short-circuited or not")),
+    Row("short_circuited(?:_count)?", with_breaker, whole(short_circuited)),
+    Row(
+        "short_circuited_ratio",
+        with_breaker,
+        whole(lambda t: short_circuited(t) / t.results.arrived),
+    ),
     # Replication
-    Row("replication_lag_mean_s", about_all, whole(lag_mean)),
+    Row("replication_lag_mean_s", with_replicas, whole(lag_mean)),
     Row(
         "replication_lag" + Q,
-        about_all,
+        with_replicas,
         lambda m, q, p: lambda t: Quantile(share(p), lag_histogram(t)),
         HISTOGRAM,
     ),
     Row("throughput_rps", of_applies, whole(applies)),
+    Row("stale_read_ratio", with_replicas, stale_read_ratio),
+    Row(
+        r"stale_read_ratio_key_(\d+)",
+        with_replicas,
+        lambda m, q, key: lambda t: by_key(t, "stale_read_ratio")[int(key) - 1],
+    ),
     # Chains
     Row(r"attempts_at_(bottom|middle)_per_request", about_all, per_request),
     # Caches
     Row("(hit_ratio)", at_a_station, named),
     Row("hit_ratio|hit_ratio_immediate", about_all, whole(hit_ratio)),
-    Row("hit_ratio_per_key", about_all, whole(hit_ratios)),
-    Row(r"hit_ratio_key_(\d+)", about_all, lambda m, q, key: lambda t: hit_ratios(t)[int(key) - 1]),
+    Row("hit_ratio_per_key", about_all, whole(lambda t: by_key(t, "hit_ratio"))),
+    Row(
+        r"hit_ratio_key_(\d+)",
+        about_all,
+        lambda m, q, key: lambda t: by_key(t, "hit_ratio")[int(key) - 1],
+    ),
     Row("hit", about_all, whole(hits), records=True),
     # Fetches may come like clockwork: trials then count equally many, each a part of one too few.
     Row("origin_rate_rps", about_all, fetch_rate, 0.005),
@@ -263,6 +295,7 @@ TABLE = [
         about_all,
         seen(lambda s: s.in_flight),
     ),
+    Row("fraction_of_instances_with_at_least_k", about_all, at_least),
     Row("in_flight_mean_per_instance", about_all, seen(lambda s: s.in_flight / s.count)),
     Row(
         "response_time_mean_s|branch_response_time_mean_s",
@@ -279,6 +312,12 @@ TABLE = [
     Row("sent_at_s", about_all, whole(sent_at)),
     Row("failed_at_s", end_to_end, whole(failed_at), records=True),
     Row(r"(\w+)_granted_at_s", about_all, lambda m, q, name: lambda t: granted_at(t, name)),
+    Row("finish_at_s", of_messages, finished_at),
+    Row(
+        "last_finish_at_s",
+        of_messages,
+        lambda m, q: (lambda ends: lambda t: max(ends(t)))(finished_at(m, q)),
+    ),
     Row("batch_sent_at_s", of_messages, whole(batches_at)),
     Row("batch_size", of_messages, whole(batch_sizes)),
     Row("slot_held_total_s", about_all, seen(lambda s: s.held * s.time)),
@@ -292,7 +331,7 @@ TABLE = [
     Row(
         "outcome",
         end_to_end,
-        whole(lambda t: list(t.results.attempts_table()["outcome"])),
+        whole(outcomes),
         records=True,
     ),
     Row(

@@ -14,7 +14,7 @@ from accuracy.measure import Measure, Metric, parse
 from accuracy.question import Question, changed, in_milliseconds, question, variants
 from accuracy.studies import study_of, without_studies
 from accuracy.suite import Case, Effort, Reading
-from accuracy.table import APART, measure_of
+from accuracy.table import APART, LEVELS, measure_of
 from accuracy.theorem import Theorem
 from accuracy.words import Unsupported
 
@@ -90,10 +90,10 @@ def _asked(
         plain, other = changed(_without_bound(name, right), model)
         for known, metrics in groups:
             if known == other:
-                metrics[name] = parse(plain)
+                metrics[name] = parse(plain, right.figures)
                 break
         else:
-            groups.append((other, {name: parse(plain)}))
+            groups.append((other, {name: parse(plain, right.figures)}))
     found = []
     for other, metrics in groups:
         alternatives = list(variants(other))
@@ -103,7 +103,8 @@ def _asked(
         )  # fmt: skip
         for label, told in alternatives:
             one = in_milliseconds(told) if _recorded(told) else told
-            each = question(label, one, spans, any(m.base in APART for m in metrics.values()))
+            bases = {m.base for m in metrics.values()}
+            each = question(label, one, spans, bool(bases & APART), bool(bases & LEVELS))
             own = {
                 name: m for name, m in metrics.items()
                 if len(alternatives) == 1 or m.label in ("", label)

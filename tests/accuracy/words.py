@@ -21,12 +21,12 @@ COMMENTS = frozenset({"note", "price_note", "meaning", "title"})
 
 MEASURE = re.compile(r".*(_s|_h|_per_s|_per_month|_probability|_usd\w*|_up)|scv|shape|exponent")
 WHOLE = re.compile(
-    "branches|choices|count|instances|machines|needed_up|partitions|periods_before_observing|"
+    "branches|choices|close_after_successes|consecutive_failures|count|half_open_probes|instances|machines|needed_up|partitions|periods_before_observing|"
     "phases|requests|shards|trials|users|warmup_requests"
 )
 FLAG = re.compile(
     "at_each_layer|cancel_losers|cancel_on_timeout|coalesce_misses|fails_when_idle|"
-    "ttl_renewed_by_hit|unbounded"
+    "newest_version_wins|ttl_renewed_by_hit|unbounded"
 )
 """Words whose values are numbers (or mappings, lists, None), whole numbers, yes or no."""
 
