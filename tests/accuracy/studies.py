@@ -21,6 +21,7 @@ from accuracy.hashing import HASHING
 from accuracy.judge import Estimated, Expected, Verdict, judge
 from accuracy.measure import parse, share
 from accuracy.question import Question, question
+from accuracy.rings import RINGS
 from accuracy.seen import Seen
 from accuracy.suite import Effort, Reading
 from accuracy.table import measure_of
@@ -347,5 +348,6 @@ STUDIES: dict[str, tuple[tuple[str, ...], Callable[..., Reading]]] = {
     r"throughput_rps_peak": (("clients", "stations"), _peak(1)),
     r"cost_usd_per_(month|million_requests)(?:@(\w+))?": (("components",), _cost),
     **HASHING,
+    **RINGS,
 }
 """Metric -> the words that a model needs for it, and what answers it."""

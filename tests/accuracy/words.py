@@ -66,12 +66,15 @@ class Words:
             if default is _ABSENT:
                 raise Unsupported(f"{self.path or 'model'} without {word}")
             return default
-        Words.latest = f"{self.path}.{word}".lstrip(".")
-        self.taken.setdefault(word, [])
-        value = self.mapping[word]
+        value = self._consumed(word)
         if not _fits(word, value):
             raise self.unsupported(word)
         return value
+
+    def _consumed(self, word: str) -> Any:
+        Words.latest = f"{self.path}.{word}".lstrip(".")
+        self.taken.setdefault(word, [])
+        return self.mapping[word]
 
     def phrase(self, word: str, known: dict[str, Any], default: Any = _ABSENT) -> Any:
         """Consume a word whose value is one of the known phrases; return what it stands for."""
@@ -86,8 +89,9 @@ class Words:
         """Consume words that, if present, may only have the value (or one of the set) given."""
         for word, allowed in values.items():
             if word in self.mapping:
-                value = self.take(word)
-                if value not in (allowed if isinstance(allowed, (set, tuple)) else (allowed,)):
+                value = self._consumed(word)
+                known = allowed if isinstance(allowed, (set, tuple)) else (allowed,)
+                if not any(_same(value, each) for each in known):
                     raise self.unsupported(word)
 
     def inner(self, word: str) -> Words:
@@ -133,6 +137,11 @@ class Words:
         left = list(self.left())
         if left:
             raise Unsupported(", ".join(left))
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values are equal; yes is not 1."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _fits(word: str, value: Any) -> bool:
