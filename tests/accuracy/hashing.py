@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from accuracy.arrivals import read_keys
 from accuracy.suite import Effort, Reading
-from accuracy.words import Unsupported, Words
+from accuracy.words import Unsupported, Words, understanding
 
 import scalesim as ss
 
@@ -95,8 +95,7 @@ def _networks(text: str, effort: Effort) -> tuple[tuple[int, ...], ...]:
 
 def _of_networks(read: Callable[[tuple[int, ...]], float]) -> Callable[..., Reading]:
     def study(model: dict[str, Any], effort: Effort) -> Reading:
-        if model["balancer"].get("policy") != "ip_hash":
-            raise Words(model["balancer"], "balancer").unsupported("policy")
+        Words(model).inner("balancer").phrase("policy", {"ip_hash": None})
         return Reading([read(each) for each in _networks(json.dumps(model), effort)])
 
     return study
@@ -109,13 +108,14 @@ def _shards(text: str, effort: Effort) -> tuple[tuple[tuple[int, ...], int], ...
     sharding = words.inner("sharding")
     sharding.expect(kind="hash", hash="uniform, new seed each trial")
     shards, trials = sharding.take("shards"), _trials(words, effort)
-    keys = read_keys(words.inner("keys"), 0).get("keys")
-    if keys is None:
-        raise words.unsupported("keys")
-    words.finish()
-    weights: Any = keys.weights()
-    if weights is None:
-        weights = np.ones(keys.count)
+    with understanding():
+        keys = read_keys(words.inner("keys"), 0).get("keys")
+        if keys is None:
+            raise words.unsupported("keys")
+        words.finish()
+        weights: Any = keys.weights()
+        if weights is None:
+            weights = np.ones(keys.count)
     db = ss.Database("db", connections=1, shards=shards, read=0.001)
     topology = ss.Topology(
         ss.Service("entry", endpoints={"serve": [ss.call("db.read")]}, workers=DRAWS), db,
@@ -138,8 +138,7 @@ def _of_shards(read: Callable[[tuple[int, ...], int], float]) -> Callable[..., R
     def study(model: dict[str, Any], effort: Effort) -> Reading:
         if "arrival" in model:
             raise Unsupported("means over hash functions of a model with arrivals")
-        if model["sharding"].get("kind") != "hash":
-            raise Words(model["sharding"], "sharding").unsupported("kind")
+        Words(model).inner("sharding").phrase("kind", {"hash": None})
         return Reading([read(*each) for each in _shards(json.dumps(model), effort)])
 
     return study

@@ -11,7 +11,7 @@ import numpy as np
 from accuracy.experiment import Trial
 from accuracy.measure import Metric, Read, share, whole
 from accuracy.question import Question
-from accuracy.words import Unsupported
+from accuracy.words import Unsupported, only
 
 import scalesim as ss
 from scalesim.distributions import Constant
@@ -109,20 +109,12 @@ def ended_at(trial: Trial) -> list[float | None]:
     return [float(end) if outcome == "completed" else None for end, outcome in pairs]
 
 
-def finished_at(metric: Metric, question: Question) -> Read:
-    """Read when the handling of each message ended: what the time of all grew by with it."""
-    queue = question.topology.components[question.system.queue]
-    if not question.arrivals.once or getattr(queue, "batch", True) or queue.partitions:
-        raise Unsupported(f"metric {metric.name} where later messages change it")
-
-    def read(trial: Trial) -> list[float]:
-        row = trial.results.plan.tally_names.index((queue.name, "message_time"))
-        total = [float(each.pooled("tally")[row]["total"]) for each in _prefixes(trial)]
-        gone = pairwise([0.0, *total])
-        at = question.traffic.at
-        return [came + b - a for came, (a, b) in zip(at, gone, strict=True)]
-
-    return read
+def finished_at(trial: Trial) -> list[float]:
+    """Return when the handling of each message ended: what the time of all grew by with it."""
+    row = trial.results.plan.tally_names.index((trial.question.system.queue, "end_to_end_time"))
+    total = [float(each.pooled("tally")[row]["total"]) for each in _prefixes(trial)]
+    at = trial.question.traffic.at
+    return [came + b - a for came, (a, b) in zip(at, pairwise([0.0, *total]), strict=True)]
 
 
 def outcomes(trial: Trial) -> list[str]:
@@ -146,10 +138,11 @@ def short_circuited(trial: Trial) -> int:
 
 def waits(trial: Trial) -> np.ndarray:
     """Return each request's wait: its latency less its service, which is a constant."""
-    (station,) = (p for p in trial.question.topology.components.values() if hasattr(p, "endpoints"))
-    (endpoint,) = station.endpoints.values()
-    (step,) = endpoint.steps
-    time = getattr(step, "time", None) or step.demand
+    parts = trial.question.topology.components.values()
+    station = only((p for p in parts if hasattr(p, "endpoints")), "each one's wait at a station")
+    endpoint = only(station.endpoints.values(), "each one's wait in a class")
+    step = only(endpoint.steps, "each one's wait before a step")
+    time = getattr(step, "time", None) or getattr(step, "demand", None)
     if not isinstance(time, Constant):
         raise Unsupported("a wait of each request where service is random")
     times = trial.times

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from accuracy.experiment import Trial
-from accuracy.words import Unsupported
+from accuracy.words import Unsupported, only
 
 import scalesim as ss
 from scalesim.recording import Recording
@@ -89,7 +89,7 @@ def granted_at(trial: Trial, station: str) -> list[float]:
     place = trial.question.places.get(station)
     if place is None:
         raise Unsupported(f"metric {station}_granted_at_s: no station {station}")
-    (component,) = place.components
+    component = only(place.components, f"{station}_granted_at_s at a component")
     return instants(trial, _granted(trial, component, place.waiting))
 
 

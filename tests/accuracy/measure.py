@@ -37,6 +37,7 @@ __all__ = [
     "of_client",
     "of_machines",
     "of_messages",
+    "of_messages_in_order",
     "of_misses",
     "of_outcome",
     "one_station",
@@ -130,6 +131,15 @@ def end_to_end(metric: Metric, question: Question) -> bool:
 
 def of_messages(metric: Metric, question: Question) -> bool:
     return not metric.station and about_all(metric, question) and bool(question.system.queue)
+
+
+def of_messages_in_order(metric: Metric, question: Question) -> bool:
+    """Whether recorded messages are handled one by one, so that later ones change none before."""
+    if not of_messages(metric, question) or not question.arrivals.once:
+        return False
+    queue = question.topology.components[question.system.queue]
+    alone = queue.batch is None and queue.partitions is None
+    return alone and "stations" not in question.model
 
 
 def of_client(metric: Metric, question: Question) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from accuracy.arrivals import Arrivals, read_arrivals
 from accuracy.stations import Class, Place
 from accuracy.system import System, read_system
-from accuracy.words import Unsupported, Words
+from accuracy.words import Unsupported, Words, understanding
 
 import scalesim as ss
 
@@ -98,7 +98,9 @@ LABELS = {False: "ttl", True: "time_to_idle"}
 def variants(model: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (label, model) for each alternative of a word that holds a list of them."""
     spots = [([word], name) for word, names in ALTERNATIVES.items() for name in names]
-    spots += [(["stations", i], "discipline") for i in range(len(model.get("stations", ())))]
+    stations = model.get("stations")
+    if isinstance(stations, list):
+        spots += [(["stations", i], "discipline") for i in range(len(stations))]
     for path, name in spots:
         alternatives = _at(model, path).get(name)
         if isinstance(alternatives, list):
@@ -115,9 +117,10 @@ def _at(model: dict[str, Any], path: list[Any]) -> dict[str, Any]:
     spot: Any = model
     for each in path:
         spot = spot.get(each, {}) if isinstance(spot, dict) else spot[each]
-    return spot
+    return spot if isinstance(spot, dict) else {}
 
 
+@understanding()
 def changed(name: str, model: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the metric and the model that a metric's name asks about."""
     for pattern, change in CHANGES.items():
@@ -183,6 +186,7 @@ def _scaled(word: str, value: Any) -> Any:
 # One model --------------------------------------------------------------------------------------
 
 
+@understanding()
 def question(
     label: str, model: dict[str, Any], spans: frozenset[str] = frozenset(), apart: bool = False,
     levels: bool = False,

@@ -10,7 +10,7 @@ from accuracy.experiment import Trial
 from accuracy.measure import Metric, Read, databases
 from accuracy.question import Question
 from accuracy.seen import Seen
-from accuracy.words import Unsupported
+from accuracy.words import Unsupported, only
 
 __all__ = [
     "applies",
@@ -88,8 +88,8 @@ def client_figure(trial: Trial, name: str) -> float:
     """Return what the components table says of the client's attempts."""
     table = trial.results.components_table()
     client = table[table["component"] == "client"]
-    (value,) = client[client["metric"].str.startswith(f"{name}[")]["value"]
-    return float(value)
+    found = client[client["metric"].str.startswith(f"{name}[")]["value"]
+    return float(only(found, f"{name} of a client's retries"))
 
 
 def attempts_mean(trial: Trial) -> float:
@@ -186,7 +186,7 @@ def availability(metric: Metric, question: Question) -> Read:
 
 def outage_rate(trial: Trial) -> float:
     """Return how often too few are up from one moment to the next [1/h]; a second is an hour."""
-    ((_, needed),) = trial.question.system.needed.items()
+    needed = only(trial.question.system.needed.values(), "outages of a group of machines")
     table = trial.results.availability_table()
     (rate,) = table[table["needed"] == needed]["outages_per_hour"]
     return float(rate) / 3600
@@ -194,7 +194,8 @@ def outage_rate(trial: Trial) -> float:
 
 def up_mean(trial: Trial) -> float:
     """Return the mean number up, of machines or of a station's cores."""
-    (name,) = trial.question.system.needed or trial.question.place.components
+    groups = trial.question.system.needed or trial.question.place.components
+    name = only(groups, "how many are up of a group of machines")
     shares = up_shares(trial, name)
     return float(shares @ np.arange(len(shares)))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from accuracy.suite import Effort, Reading
-from accuracy.words import Words
+from accuracy.words import Words, understanding
 
 import scalesim as ss
 from scalesim.policies.load_balancing import ConsistentHash
@@ -35,6 +35,7 @@ MOVED_KEYS, EACH = 100, 500
 """Keys of a trial that may move, on a ring and with a hash modulo the number of targets."""
 
 
+@understanding()
 def _targets_and_points(model: dict[str, Any]) -> tuple[int, int]:
     words = Words(model)
     balancer, keys = words.inner("balancer"), words.inner("keys")

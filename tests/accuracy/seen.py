@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from accuracy.stations import Place
-from accuracy.words import Unsupported
+from accuracy.words import Unsupported, only
 
 from scalesim.results import Results
 from scalesim.results.latency import bucket_edges
@@ -160,7 +160,7 @@ class Seen:
 
     def each_core(self) -> list[float]:
         """Return the share of time in which each core was busy."""
-        (component,) = self.place.components
+        component = only(self.place.components, "each core of a component")
         return [
             float(self.results.time_shares(component, f"core_{i}")[1])
             for i in range(self.place.slots or 0)
@@ -169,6 +169,6 @@ class Seen:
     def counter(self, name: str) -> float:
         """Return what the components' table says of the component under `name`."""
         table = self.results.components_table()
-        (component,) = self.place.components
-        (value,) = table[(table["component"] == component) & (table["metric"] == name)]["value"]
-        return float(value)
+        component = only(self.place.components, f"{name} of a component")
+        found = table[(table["component"] == component) & (table["metric"] == name)]["value"]
+        return float(only(found, f"{name} at {component}"))

@@ -25,7 +25,7 @@ from accuracy.rings import RINGS
 from accuracy.seen import Seen
 from accuracy.suite import Effort, Reading
 from accuracy.table import measure_of
-from accuracy.words import Unsupported, Words
+from accuracy.words import Unsupported, Words, understanding
 from scipy import stats
 
 import scalesim as ss
@@ -80,6 +80,7 @@ def without_studies(model: dict[str, Any]) -> dict[str, Any]:
 # Objectives and growth --------------------------------------------------------------------------
 
 
+@understanding()
 def _promise(model: dict[str, Any]) -> tuple[str, float]:
     """Return an objective's metric and its limit."""
     words = Words(model).inner("objective")
@@ -88,6 +89,7 @@ def _promise(model: dict[str, Any]) -> tuple[str, float]:
     return promise
 
 
+@understanding()
 def _growth(model: dict[str, Any]) -> Growth:
     words = Words(model).inner("growth")
     words.expect(kind="compound")
@@ -100,6 +102,7 @@ def _plain(model: dict[str, Any]) -> Question:
     return question("", without_studies(model))
 
 
+@understanding()
 def _changed(model: dict[str, Any], rate: float | None = None, slots: int = 0) -> dict[str, Any]:
     """Return a model at another rate, or with another number of slots at its only station."""
     other = copy.deepcopy(model)
@@ -259,6 +262,18 @@ def _service_level(model: dict[str, Any], effort: Effort) -> Reading:
 # Slowdown ---------------------------------------------------------------------------------------
 
 
+@understanding()
+def _users_about_the_peak(model: dict[str, Any]) -> tuple[int, int, int]:
+    """Return one user, and about half and twice as many as the peak of throughput has."""
+    if len(model.get("stations", ())) != 1 or "slowdown" not in model["stations"][0]:
+        raise Unsupported("the peak of throughput without the slowdown of one station")
+    slowdown = model["stations"][0]["slowdown"]
+    if not slowdown.get("coherency") or model["stations"][0].get("servers") != "infinite":
+        raise Unsupported("the peak of throughput without coherency, or with few servers")
+    rough = math.sqrt((1 - slowdown["contention"]) / slowdown["coherency"])
+    return (1, max(round(rough / 2), 2), max(round(rough * 2), 4))
+
+
 @lru_cache(maxsize=4)
 def _peaks(text: str, effort: Effort) -> tuple[tuple[float, float], ...]:
     """Return for each trial where throughput peaks: (users, requests/s).
@@ -268,13 +283,7 @@ def _peaks(text: str, effort: Effort) -> tuple[tuple[float, float], ...]:
     b (Gunther 1993), and the peak at sqrt((1 - a) / b), no whole number.
     """
     model = json.loads(text)
-    if len(model.get("stations", ())) != 1 or "slowdown" not in model["stations"][0]:
-        raise Unsupported("the peak of throughput without the slowdown of one station")
-    slowdown = model["stations"][0]["slowdown"]
-    if not slowdown.get("coherency") or model["stations"][0].get("servers") != "infinite":
-        raise Unsupported("the peak of throughput without coherency, or with few servers")
-    rough = math.sqrt((1 - slowdown["contention"]) / slowdown["coherency"])
-    users = (1, max(round(rough / 2), 2), max(round(rough * 2), 4))
+    users = _users_about_the_peak(model)
     measured = []
     for count in users:
         other = copy.deepcopy(model)

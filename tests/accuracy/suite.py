@@ -9,14 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from accuracy.judge import AIM, FALSE_ALARM, Expected, Verdict, judge
-from accuracy.words import Unsupported, Words
+from accuracy.words import Unsupported
 
-from scalesim.errors import ScalesimError
+from scalesim.errors import InternalError, ScalesimError
 
 __all__ = [
     "FIRST_SCALE",
@@ -38,6 +40,12 @@ __all__ = [
 TRIALS = 40
 FIRST_SCALE = {"compiled": 1.0, "reference": 0.005, "analytic": 1.0}
 MOST_SCALE = 200.0
+
+OURS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
+"""Errors that nothing in a case may raise: those of these tests, or of the library."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +150,12 @@ def run_case(case: Case, figures: int, budget: float, effort: Effort) -> Outcome
             rows = _judged(case, case.measure(effort), figures)
         except Unsupported as error:
             return Outcome(case, "unsupported", why=str(error))
+        except (InternalError, *OURS) as error:  # the model was understood: no matter of words
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{_told(error)} ({Path(at.filename).name}:{at.lineno})"
+            return Outcome(case, "failed", why=why, scale=effort.scale)
         except ScalesimError as error:
-            told = " ".join(f"{type(error).__name__}: {error}".split())
-            return Outcome(case, "unsupported", why=told[:300])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            why = f"not understood, at {Words.latest}: {error!r}"
-            return Outcome(case, "unsupported", why=why)
+            return Outcome(case, "unsupported", why=_told(error))
         now = time.process_time()
         factor = _factor_needed(rows)
         affordable = (start + budget - now) / (now - begun)
@@ -158,6 +166,10 @@ def run_case(case: Case, figures: int, budget: float, effort: Effort) -> Outcome
     why = "; ".join(f"{r.metric} {r.verdict.why}" for r in rows if not r.verdict.ok)
     factor = 1.0 if effort.scale >= MOST_SCALE else factor
     return Outcome(case, state, tuple(rows), why, now - begun, effort.scale, factor)
+
+
+def _told(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _more(effort: Effort, times: float) -> Effort:

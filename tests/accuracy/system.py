@@ -106,7 +106,7 @@ def read_system(
     system = System(classes, spans, levels)
     words = {}
     if "stations" in model:
-        words = {each.mapping["name"]: each for each in model.each("stations")}
+        words = {each.take("name"): each for each in model.each("stations")}
     if "message_queue" in model:
         script = _message_queue(model, system)
     elif "machines" in model or "tiers" in model:
@@ -326,8 +326,10 @@ def _chain(model: Words, system: System) -> Script:
     names = model.take("chain")
     if not isinstance(names, list) or not 1 <= len(names) <= 3:
         raise model.unsupported("chain")
-    retry = model.mapping["client"]["retry"]
-    again = ss.Retry(retry["attempts_max"], backoff=float(retry["backoff_s"]), jitter="none")
+    retry = model.inner("client").inner("retry")
+    retry.expect(at_each_layer=True)
+    attempts, backoff = retry.take("attempts_max"), float(retry.take("backoff_s"))
+    again = ss.Retry(attempts, backoff=backoff, jitter="none")
     model.expect(bottom="always fails, takes 1 ms")
     c = system.only_class("chain")
     steps: list[Any] = [ss.sleep(0.001), components.fail(1.0)]

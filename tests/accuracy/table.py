@@ -57,6 +57,7 @@ from accuracy.measure import (
     of_client,
     of_machines,
     of_messages,
+    of_messages_in_order,
     of_misses,
     of_outcome,
     one_station,
@@ -100,7 +101,7 @@ from accuracy.readings import (
     wait_of_class,
 )
 from accuracy.seen import Seen
-from accuracy.words import Unsupported
+from accuracy.words import Unsupported, Words, understanding
 
 __all__ = ["APART", "LEVELS", "measure_of"]
 
@@ -111,8 +112,10 @@ LEVELS = frozenset({"fraction_of_instances_with_at_least_k"})
 """Metrics of the shares of time with each number in flight."""
 
 
+@understanding()
 def measure_of(metric: Metric, question: Question) -> Measure:
     """Return how to read a metric of a question."""
+    Words.latest = f"metric {metric.name}"
     for row in TABLE:
         found = re.fullmatch(row.pattern, metric.base)
         if found and row.applies(metric, question):
@@ -312,12 +315,8 @@ TABLE = [
     Row("sent_at_s", about_all, whole(sent_at)),
     Row("failed_at_s", end_to_end, whole(failed_at), records=True),
     Row(r"(\w+)_granted_at_s", about_all, lambda m, q, name: lambda t: granted_at(t, name)),
-    Row("finish_at_s", of_messages, finished_at),
-    Row(
-        "last_finish_at_s",
-        of_messages,
-        lambda m, q: (lambda ends: lambda t: max(ends(t)))(finished_at(m, q)),
-    ),
+    Row("finish_at_s", of_messages_in_order, whole(finished_at)),
+    Row("last_finish_at_s", of_messages_in_order, whole(lambda t: max(finished_at(t)))),
     Row("batch_sent_at_s", of_messages, whole(batches_at)),
     Row("batch_size", of_messages, whole(batch_sizes)),
     Row("slot_held_total_s", about_all, seen(lambda s: s.held * s.time)),

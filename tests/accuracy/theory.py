@@ -122,7 +122,8 @@ def _asked(
 
 def _recorded(model: dict[str, Any]) -> bool:
     """Whether the arrivals are stretches of a clockwork, in which instants coincide."""
-    return bool(model.get("arrival", {}).get("kind") == "trace_segments")
+    arrival = model.get("arrival")
+    return isinstance(arrival, dict) and arrival.get("kind") == "trace_segments"
 
 
 def _without_bound(name: str, expected: Expected) -> str:

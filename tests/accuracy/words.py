@@ -8,33 +8,58 @@ were not there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import scalesim as ss
 from scalesim import distributions
 
-__all__ = ["Unsupported", "Words", "distribution", "mean_of"]
+__all__ = ["Unsupported", "Words", "distribution", "mean_of", "only", "understanding"]
 
 COMMENTS = frozenset({"note", "price_note", "meaning", "title"})
 """Words that explain and change nothing. Any other prose has to be a phrase that is known."""
 
 MEASURE = re.compile(r".*(_s|_h|_per_s|_per_month|_probability|_usd\w*|_up)|scv|shape|exponent")
 WHOLE = re.compile(
-    "branches|choices|close_after_successes|consecutive_failures|count|half_open_probes|instances|machines|needed_up|partitions|periods_before_observing|"
-    "phases|requests|shards|trials|users|warmup_requests"
+    "branches|choices|close_after_successes|consecutive_failures|count|half_open_probes|instances|"
+    "machines|needed_up|partitions|periods_before_observing|phases|requests|shards|trials|users|"
+    "warmup_requests"
 )
 FLAG = re.compile(
     "at_each_layer|cancel_losers|cancel_on_timeout|coalesce_misses|fails_when_idle|"
     "newest_version_wins|ttl_renewed_by_hit|unbounded"
 )
-"""Words whose values are numbers (or mappings, lists, None), whole numbers, yes or no."""
+TEXT = re.compile(
+    "kind|name|form|metric|origin|from|to|(?:cpu_|backlog_)?discipline|policy|eviction"
+)
+"""Words whose values are numbers (or mappings, lists, None), whole numbers, yes or no, texts."""
 
 _ABSENT = object()
 
 
 class Unsupported(Exception):
     """What the library cannot express, or the word that is not known here."""
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Call a model unsupported if its values have shapes that translators do not expect.
+
+    For translating alone: once a model is understood, such an error is one of this code.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Unsupported(f"not understood, at {Words.latest}: {error!r}") from error
+
+
+def only(items: Iterable[Any], what: str) -> Any:
+    """Return the only one of some items; `what` can't be told if there are others, or none."""
+    found = list(items)
+    if len(found) != 1:
+        raise Unsupported(f"{what}: there are {len(found)}")
+    return found[0]
 
 
 class Words:
@@ -152,6 +177,8 @@ def _fits(word: str, value: Any) -> bool:
         return all(_fits(word, each) for each in value)
     if FLAG.fullmatch(word):
         return isinstance(value, bool)
+    if TEXT.fullmatch(word):
+        return isinstance(value, str)
     if MEASURE.fullmatch(word):
         numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
         return value is None or numeric or isinstance(value, dict)
@@ -181,7 +208,7 @@ def distribution(words: Words) -> Any:
     kind = words.take("kind")
     if kind not in _KINDS:
         raise words.unsupported("kind")
-    if kind == "exponential" and words.mapping["mean_s"] == 0:
+    if kind == "exponential" and words.take("mean_s") == 0:
         kind = "deterministic"
     found = _KINDS[kind](words)
     for word, value in (("mean_s", found.mean), ("scv", found.scv)):
