@@ -126,6 +126,8 @@ def measure_of(metric: Metric, question: Question) -> Measure:
 
 
 TABLE = [
+    # What a name leaves open
+    Row("(?:rejected|failed|error)_ratio", with_breaker, unsaid("the short-circuited or not")),
     # End to end
     Row("response_time_mean_s|latency_mean_s", end_to_end, whole(lambda t: t.results.latency.mean)),
     Row(
@@ -211,7 +213,6 @@ TABLE = [
     Row("utilization|cpu_utilization", with_setup, unsaid("whether starting is work")),
     Row("cold_start_ratio", with_setup, seen(lambda s: s.counter("cold_start_ratio"))),
     # Circuit breakers
-    Row("((?:rejected|failed|error)_ratio)", with_breaker, unsaid("the short-circuited or not")),
     Row("short_circuited(?:_count)?", with_breaker, whole(short_circuited)),
     Row(
         "short_circuited_ratio",

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 from accuracy.run import main
-from accuracy.suite import Effort, Outcome, run_case
+from accuracy.suite import Case, Effort, Outcome, run_case
 from accuracy.theory import read_cases
+from accuracy.words import Unsupported
+
+from scalesim.errors import InternalError, InvalidModel
 
 EFFORT = Effort(scale=1.0, trials=8, beside=False)
 
@@ -158,6 +161,50 @@ def test_a_sender_that_collects(tmp_path: Path) -> None:
     assert outcome.state == "passed", outcome.why
 
 
+BREAKER = {"consecutive_failures": 2, "open_time_s": 3, "half_open_probes": 1}
+
+
+def test_a_breaker_and_failures_that_take_time(tmp_path: Path) -> None:
+    """The calls at 2 and 3 fail; the second does at 3.5, so that those until 6.5 are stopped."""
+    callee = {"service_s": 0.1, "fails_when_started_in_s": [2, 7], "failure_takes_s": 0.5}
+    model = {
+        "arrival": {"kind": "deterministic", "first_at_s": 1, "interarrival_s": 1, "count": 8},
+        "callee": callee,
+        "circuit_breaker": BREAKER,
+    }
+    outcomes = ["completed", *["failed"] * 2, *["short_circuited"] * 3, *["completed"] * 2]
+    expected = {"outcome": outcomes, "short_circuited_ratio": 3 / 8, "failed_count": 2}
+    outcome = judged(tmp_path, model, expected)
+    assert outcome.state == "passed", outcome.why
+    assert "short-circuited or not" in judged(tmp_path, model, {"failed_ratio": 0.5}).why
+    model["circuit_breaker"] = {**BREAKER, "close_after_successes": 3}
+    assert "close_after_successes=3" in judged(tmp_path, model, {"failed_count": 2}).why
+
+
+def test_messages_that_come_one_by_one(tmp_path: Path) -> None:
+    """With two each, the third waits behind the first, and the fifth until the second is done."""
+    turn = "round robin over consumers with room, consumer 0 first; a consumer that acknowledges "
+    queue = {"kind": "work_queue", "prefetch": 2, "delivery": f"{turn}gets the next message"}
+    messages = {"at_s": [0, 0.25, 0.5, 0.75, 1], "processing_s": [5, 1, 1, 1, 1]}
+    model = {"message_queue": queue, "messages": messages, "consumers": 2}
+    outcome = judged(tmp_path, model, {"finish_at_s": [5, 1.25, 6, 2.25, 3.25]})
+    assert outcome.state == "passed", outcome.why
+    del queue["delivery"]
+    assert "prefetch=2 without delivery" in judged(tmp_path, model, {"finish_at_s": [0] * 5}).why
+
+
+def test_an_error_of_ours_is_no_matter_of_words() -> None:
+    def outcome(error: Exception) -> Outcome:
+        def measure(effort: Effort) -> dict[str, Any]:
+            raise error
+
+        return run_case(Case("case", "", {}, measure), 1, 0.0, EFFORT)
+
+    assert outcome(KeyError("x")).state == outcome(InternalError("x")).state == "failed"
+    assert "KeyError: 'x' (test_words.py:" in outcome(KeyError("x")).why
+    assert outcome(InvalidModel("x")).state == outcome(Unsupported("x")).state == "unsupported"
+
+
 def test_peak_of_a_slowdown(tmp_path: Path) -> None:
     slow = {"kind": "usl", "contention": 0.1, "coherency": 0.01}
     model = {
@@ -183,6 +230,13 @@ def test_cost_without_storage(tmp_path: Path) -> None:
     assert judged(tmp_path, model, expected).why == "components[0].storage_gb_each=5"
 
 
+SETUP = {
+    "when": "a request arrives at an idle (switched-off) server",
+    "switch_off": "at once when idle",
+    "time": {"kind": "deterministic", "mean_s": 0.1},
+}
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -199,6 +253,9 @@ def test_cost_without_storage(tmp_path: Path) -> None:
         (lambda m: m.update(autoscaler={"kind": "hpa"}), "autoscaler"),
         (lambda m: m.update(objective={"metric": "x", "limit": 1, "months": 2}), "months"),
         (lambda m: m.update(cache={"capacity_items": 3, "placement": "near"}), "placement"),
+        (lambda m: m["stations"][0]["service"].update(scv={}), "not understood, at stations[0]"),
+        (lambda m: m["stations"][0].update(servers=2, setup=SETUP), "setup of servers that"),
+        (lambda m: m["stations"][0].update(discipline="sjf", abandonment={}), "abandonment"),
     ],
 )
 def test_what_is_not_known_is_named(tmp_path: Path, change: Any, named: str) -> None:
