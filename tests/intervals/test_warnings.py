@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from intervals.repeated_runs import station
@@ -105,6 +106,24 @@ def test_an_offered_utilization_of_exactly_1_is_unstable(name: str, seed: int) -
     assert caution.component == where
     assert caution.numbers["offered_utilization_ratio"] == pytest.approx(1.0, abs=0.05)
     assert not results.estimate(f"queue_depth_mean@{where}").high < math.inf
+
+
+def test_the_standard_error_of_the_offered_utilization_is_right() -> None:
+    endpoints = {
+        name: ss.Endpoint([ss.sleep(EXP(1.0))], priority=priority)
+        for priority, name in enumerate(("high", "low"))
+    }
+    server = ss.Service("server", workers=1, backlog_order="priority", endpoints=endpoints)
+    topology = ss.Topology(server, entry="server")
+    runs = [
+        ss.simulate(topology, traffic_at(topology, 1.0), duration=40_000.0, seed=seed)
+        for seed in range(1, 101)
+    ]
+    row = runs[0].utilization.argmax()
+    off = [(each.loads.offered[row] - 1) / each.loads.error[row] for each in runs]
+    assert np.mean(off) == pytest.approx(0.0, abs=0.4)
+    assert np.std(off) == pytest.approx(1.0, abs=0.25)
+    assert sum(not each.unstable for each in runs) <= 5  # expected is one
 
 
 @pytest.mark.parametrize("name", BY_RESOURCE)

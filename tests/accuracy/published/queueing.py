@@ -42,16 +42,24 @@ def room_for_two(seed: int) -> Figures:
 
 @model("ciw-priority-unstable")
 def priority_at_full_load(seed: int) -> Figures:
+    """Whether most of five runs say so.
+
+    One run in a hundred or so measures, by chance, an offered utilization that is more than 2.5
+    standard errors below the 1 that it is, and says nothing. Three of five never do.
+    """
     endpoints = {
         name: ss.Endpoint([ss.sleep(ss.Exponential(0.1))], priority=priority)
         for priority, name in enumerate(("high", "low"))
     }
     server = ss.Service("s", backlog_order="priority", endpoints=endpoints)
     traffic = ss.Traffic(10.0, mix={"high": 0.5, "low": 0.5})
-    results = ss.simulate(ss.Topology(server, entry="s"), traffic, duration=20_000, seed=seed)
+    runs = [
+        ss.simulate(ss.Topology(server, entry="s"), traffic, duration=4_000, seed=5 * seed + i)
+        for i in range(5)
+    ]
     return {
-        "high.wait_time_mean_s": results.latency_of("high").mean - 0.1,
-        "system_is_unstable": bool(results.unstable),
+        "high.wait_time_mean_s": float(np.mean([r.latency_of("high").mean for r in runs])) - 0.1,
+        "system_is_unstable": sum(bool(r.unstable) for r in runs) >= 3,
     }
 
 
