@@ -21,7 +21,7 @@ from accuracy.words import Unsupported
 
 __all__ = ["MODELS", "TRIALS", "UNSUPPORTED", "Figures", "cases", "model"]
 
-TRIALS = 20
+TRIALS = 80
 """Seeds of a model with chance at scale 1: its interval is over them."""
 
 Figures = dict[str, Any]

@@ -8,7 +8,7 @@ from accuracy.suite import Case, Effort, run_case
 
 CASES = {each.name: each for each in cases()}
 FIGURES = sum(each.figures for case in CASES.values() for each in case.expected.values())
-SHORT = Effort(scale=0.4)
+SHORT = Effort(scale=0.1)
 
 
 @pytest.mark.parametrize(
