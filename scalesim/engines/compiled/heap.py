@@ -38,6 +38,11 @@ def put(event, i, at, order, what, serial):
     here.serial = serial
 
 
+def precedes(event, at, order):
+    """Whether `event` comes before what comes at ``(at, order)``; without a branch."""
+    return (event.at < at) | ((event.at == at) & (event.order < order))
+
+
 def sift_down(st, size, at, order, what, serial):
     """Put an event into the hole at the root, moving smaller children up."""
     event = st.event
@@ -45,13 +50,11 @@ def sift_down(st, size, at, order, what, serial):
     child = ONE
     while child < size:
         other = child + ONE
-        if other < size and (
-            event[other].at < event[child].at
-            or (event[other].at == event[child].at and event[other].order < event[child].order)
-        ):
-            child = other
+        if other < size:
+            # Added, not branched upon: which child is less is anyone's guess, also a processor's.
+            child += ix(precedes(event[other], event[child].at, event[child].order))
         least = event[child]
-        if least.at > at or (least.at == at and least.order > order):
+        if not precedes(least, at, order):
             break
         put(event, i, least.at, least.order, least.what, least.serial)
         i = child
@@ -75,7 +78,7 @@ def push(st, time, cls, what, serial):
     while i > ROOT:
         up = (i - ONE) // TWO
         above = event[up]
-        if above.at < at or (above.at == at and above.order < order):
+        if precedes(above, at, order):
             break
         put(event, i, above.at, above.order, above.what, above.serial)
         i = up

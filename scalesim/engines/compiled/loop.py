@@ -182,17 +182,18 @@ def happen(st, what, serial, now):
     if kind == RESUME:
         return resume(st, i, now)
     if kind == SHARED_DONE:
-        if st.station[i].generation != serial:
+        if st.station[ix(i)].generation != serial:
             return -1
         i = finish_share(st, i, now, False)
-        st.strand[i].pc += 1
+        st.strand[ix(i)].pc += 1
         return i
     if kind == SELDOM:
         return seldom_event(st, i, serial, now)
-    if st.strand[i].waiting != serial:
+    me = st.strand[ix(i)]
+    if me.waiting != serial:
         return -1
-    st.strand[i].waiting = 0
-    row = st.code[st.strand[i].pc]
+    me.waiting = 0
+    row = st.code[ix(me.pc)]
     if row.op >= ops.CONTEND:
         wait_over(st, i, row, now)
     else:
@@ -210,7 +211,7 @@ def advance(st, limit):
         clock.started = 1
         warm_caches(st)
         start_source(st)
-    end = as_bits(st.boundary[clock.bucket])
+    end = as_bits(st.boundary[ix(clock.bucket)])
     # One step pushes a few events; a withdrawal at most two for each strand.
     room = len(st.event) - 2 * len(st.strand) - 8
     now = clock.now

@@ -37,7 +37,7 @@ def drawn_time(st, i, row, key):
     """Return the time (or demand) that the operation `row` takes in strand i."""
     which = row.b
     if which < 0:
-        endpoint = st.endpoint[st.strand[i].endpoint]
+        endpoint = st.endpoint[ix(st.strand[ix(i)].endpoint)]
         which = endpoint.response if row.c else endpoint.request
     time = draw(st, which, key, row.site, origin(st, i))
     return time * row.x if row.op == ops.TRANSFER else time
@@ -46,16 +46,9 @@ def drawn_time(st, i, row, key):
 def route(st, i, row, instance, key):
     """Let a balancer choose; return the target's row."""
     b = row.a + (instance if row.b else 0)
-    t = choose_target(
-        st.balancer[ix(b)].policy,
-        st.balancer,
-        st.target,
-        st.values,
-        b,
-        key,
-        st.strand[i].item,
-        st.strand[i].client,
-    )
+    me = st.strand[ix(i)]
+    policy = st.balancer[ix(b)].policy
+    t = choose_target(policy, st.balancer, st.target, st.values, b, key, me.item, me.client)
     target = st.target[ix(t)]
     target.in_flight += 1
     target.routed += 1
@@ -67,53 +60,54 @@ def other_operation(st, i, row, pc, instance, key, now):
 
     That is a program counter, `BLOCKED` or `NO_STRAND`.
     """
-    strand = st.strand
+    me = st.strand[ix(i)]
     op = row.op
     then = pc + 1
     if op == ops.CHANCE:
-        strand[i].hit = u01(key, row.site, 0) < row.x
-        if strand[i].hit:
-            st.cache[row.a + instance].hits += 1
+        cache = st.cache[ix(row.a + instance)]
+        me.hit = u01(key, row.site, 0) < row.x
+        if me.hit:
+            cache.hits += 1
         else:
-            st.cache[row.a + instance].misses += 1
+            cache.misses += 1
             then = row.b
     elif op == ops.LOOKUP:
-        strand[i].hit = lookup(st, row.a + instance, strand[i].item, now)
-        if not strand[i].hit:
+        me.hit = lookup(st, row.a + instance, me.item, now)
+        if not me.hit:
             then = row.b
     elif op == ops.FILL:
-        fill(st, row.a + instance, strand[i].item, key, now)
+        fill(st, row.a + instance, me.item, key, now)
     elif op == ops.DROP:
-        drop_key(st, row.a + instance, strand[i].item)
+        drop_key(st, row.a + instance, me.item)
     elif op == ops.COUNT:
-        st.counter[row.a] += 1
+        st.counter[ix(row.a)] += 1
     elif op == ops.RECORD:
-        record(st, row.a, now - (strand[i].begun if row.b else strand[i].started))
+        record(st, row.a, now - (me.begun if row.b else me.started))
     elif op == ops.JUMP:
         then = row.a
     elif op == ops.HIT:
-        if strand[i].hit:
+        if me.hit:
             then = row.a
     elif op == ops.BRANCH:
         if u01(key, row.site, 0) < row.x:
             then = row.a
     elif op == ops.FAIL:
         if u01(key, row.site, 0) < row.x:
-            strand[i].status = ops.FAILED
+            me.status = ops.FAILED
             then = row.on_fail
     elif op == ops.RESERVE:
         if not reserve(st, row.a + instance, row.b, now):
-            strand[i].status = ops.FAILED
+            me.status = ops.FAILED
             then = row.on_fail
     elif op == ops.UNRESERVE:
         unreserve(st, row.a + instance, row.b, now)
     elif op == ops.RETRY:
         then = retry(st, i, row, key, now)
     elif op == ops.JOIN:
-        if enough(strand[i], row.a):
+        if enough(me, row.a):
             then = settle_join(st, i, row, pc, now)
         else:
-            strand[i].joining = 1
+            me.joining = 1
             then = BLOCKED
     elif op == ops.WAIT:
         then = wait(st, i, row, pc, key, now)
@@ -130,20 +124,20 @@ def other_operation(st, i, row, pc, instance, key, now):
 
 def retry(st, i, row, key, now):
     """Give up, go on at once, or wait; return the next program counter or BLOCKED."""
-    strand = st.strand
-    rule = st.retry[row.a]
-    attempt = strand[i].attempt + 1
+    me = st.strand[ix(i)]
+    rule = st.retry[ix(row.a)]
+    attempt = me.attempt + 1
     if attempt == 1:
-        st.counter[rule.first_failed] += 1
+        st.counter[ix(rule.first_failed)] += 1
     if (
         attempt == rule.attempts
-        or not (rule.outcomes >> strand[i].status) & 1
+        or not (rule.outcomes >> me.status) & 1
         or u01(key, row.tag, attempt) < rule.give_up
     ):
-        strand[i].attempt = 0
+        me.attempt = 0
         return row.on_fail
-    strand[i].attempt = attempt
-    strand[i].status = ops.COMPLETED
+    me.attempt = attempt
+    me.status = ops.COMPLETED
     delay = backoff_delay(rule, st.sampler, st.values, st.edge, st.height, key, row.site, attempt)
     record(st, rule.waits_tally, delay)
     if delay > 0.0:
@@ -154,20 +148,20 @@ def retry(st, i, row, key, now):
 
 def record(st, tally, time):
     """Record a duration in a tally."""
-    st.tally[tally].count += 1
-    st.tally[tally].total += time
-    if time > st.tally[tally].longest:
-        st.tally[tally].longest = time
+    kept = st.tally[ix(tally)]
+    kept.count += 1
+    kept.total += time
+    kept.longest = max(kept.longest, time)
     st.tally_histogram[ix(tally * BUCKETS + bucket(time))] += 1
 
 
 def spawn(st, i, row, instance, key, now):
     """Make the child of an ATTEMPT, FORK or SPAWN and let it be ready."""
-    strand = st.strand
+    me = st.strand[ix(i)]
     if row.op == ops.ATTEMPT:
         set_timer(st, i, now + row.x)
         there = row.b if row.b >= 0 else instance
-        child = new_child(st, i, row.a, there, child_key(key, row.tag, strand[i].attempt), now)
+        child = new_child(st, i, row.a, there, child_key(key, row.tag, me.attempt), now)
         adopt(st, i, child, 1)
     elif row.op == ops.FORK:
         if row.b >= 0:
@@ -176,14 +170,14 @@ def spawn(st, i, row, instance, key, now):
             instance += nth_of_permutation(key, row.site, int(row.x), row.c)
         child = new_child(st, i, row.a, instance, child_key(key, row.tag, 0), now)
         adopt(st, i, child, -1)
-        strand[i].branches += 1
+        me.branches += 1
     else:
         offset = row.b if row.op == ops.SPAWN else 0
         if row.op == ops.SEND:
-            rule = st.partition[row.b]
-            instance = consumer_of(rule, strand[i].item, strand[i].client, key, row.site)
+            rule = st.partition[ix(row.b)]
+            instance = consumer_of(rule, me.item, me.client, key, row.site)
         child = new_child(st, i, row.a, instance + offset, child_key(key, row.tag, offset), now)
-    strand[child].version = strand[i].version
+    st.strand[ix(child)].version = me.version
     make_ready(st, child)
 
 
@@ -191,26 +185,27 @@ def set_timer(st, i, at):
     """Let strand i wait until `at` at most."""
     clock = st.clock[0]
     clock.serial += 1
-    st.strand[i].waiting = clock.serial
+    st.strand[ix(i)].waiting = clock.serial
     if at < math.inf:
         push(st, at, ops.TIMER, i * 4 + IF_WAITING, clock.serial)
 
 
 def wait(st, i, row, pc, key, now):
     """Wait for a first branch to complete; return the next program counter or BLOCKED."""
-    if enough(st.strand[i], 1):
+    me = st.strand[ix(i)]
+    if enough(me, 1):
         return row.a
     time = draw(st, row.b, key, row.site, origin(st, i))
     if time <= 0.0:
         return pc + 1
-    st.strand[i].joining = 1
+    me.joining = 1
     set_timer(st, i, now + time)
     return BLOCKED
 
 
 def end_strand(st, i, now):
     """End a strand with its outermost program."""
-    if st.strand[i].request >= 0:
+    if st.strand[ix(i)].request >= 0:
         end_request(st, i, now)
     else:
         answer(st, i)
@@ -218,21 +213,21 @@ def end_strand(st, i, now):
 
 def answer(st, i):
     """End strand i: tell its parent, if one waits, and free it."""
-    strand = st.strand
-    parent = strand[i].parent
-    reply = strand[i].reply
-    status = strand[i].status
+    me = st.strand[ix(i)]
+    parent = me.parent
+    reply = me.reply
+    status = me.status
     if reply != 0:
         leave_parent(st, i)
     if reply > 0:
-        strand[parent].waiting = 0
-        strand[parent].status = status
-        pc = strand[parent].pc
+        other = st.strand[ix(parent)]
+        other.waiting = 0
+        other.status = status
         if status == ops.COMPLETED:
-            strand[parent].attempt = 0
-            strand[parent].pc = pc + 1
+            other.attempt = 0
+            other.pc += 1
         else:
-            strand[parent].pc = st.code[pc].on_fail
+            other.pc = st.code[ix(other.pc)].on_fail
         make_ready(st, parent)
     elif reply < 0:
         end_branch(st, parent, status)

@@ -30,7 +30,7 @@ THINKING = -1
 def start_source(st):
     """Start background strands; schedule the first arrival, or every user's first thinking."""
     for number in range(len(st.background)):
-        row = st.background[number]
+        row = st.background[ix(number)]
         i = new_strand(st, 0.0)
         me = st.strand[ix(i)]
         me.pc = row.program
@@ -44,12 +44,13 @@ def start_source(st):
     if st.source[0].kind == CLOSED:
         user = 0
         for group in range(len(st.source)):
-            for _ in range(st.source[group].users):
+            for _ in range(st.source[ix(group)].users):
                 i = new_strand(st, 0.0)
-                st.strand[i].user = user
-                st.strand[i].group = group
-                st.strand[i].turns = 0
-                st.strand[i].pc = THINKING
+                me = st.strand[ix(i)]
+                me.user = user
+                me.group = group
+                me.turns = 0
+                me.pc = THINKING
                 think(st, i, 0.0)
                 user += 1
     else:
@@ -138,9 +139,9 @@ def choose(st, me, key, number):
     item = -1
     client = -1
     if number < len(st.replay_at):
-        e = st.replay_endpoint[number]
-        item = st.replay_key[number]
-        client = st.replay_client[number]
+        e = st.replay_endpoint[ix(number)]
+        item = st.replay_key[ix(number)]
+        client = st.replay_client[ix(number)]
     if e < 0:
         e = 0
         mix = st.source[ix(me.group)].mix
@@ -167,16 +168,17 @@ def start_request(st, now):
 
 def user_key(st, i):
     """Return the key of the user's present turn."""
-    return child_key(
-        root_key(st.clock[0].seed, st.strand[i].user), st.clock[0].user_tag, st.strand[i].turns
-    )
+    clock = st.clock[0]
+    me = st.strand[ix(i)]
+    return child_key(root_key(clock.seed, me.user), clock.user_tag, me.turns)
 
 
 def think(st, i, now):
     """Let a user think before the next request."""
-    me = st.strand[i]
+    me = st.strand[ix(i)]
     turn = me.user + me.turns * st.clock[0].users
-    time = draw(st, st.source[me.group].think, user_key(st, i), st.clock[0].think_site, turn)
+    law = st.source[ix(me.group)].think
+    time = draw(st, law, user_key(st, i), st.clock[0].think_site, turn)
     push(st, now + time, ARRIVAL, i * 4 + RESUME, 0)
 
 
@@ -189,7 +191,7 @@ def start_user(st, i, now):
     clock.at_once += 1
     clock.most_at_once = max(clock.most_at_once, clock.at_once)
     key = user_key(st, i)
-    st.strand[i].turns += 1
+    st.strand[ix(i)].turns += 1
     begin(st, i, key, now)
 
 
