@@ -172,16 +172,14 @@ class Recording:
         """Return the histogram of `rows` together in the measured window, int64 [BUCKETS]."""
         own = self.cells(name, rows)
         own = own[own["bucket"] >= self.spec.warmup_buckets]
-        out = np.zeros(BUCKETS, np.int64)
-        np.add.at(out, own["place"], own["count"])
-        return out
+        return _summed(own["place"], own["count"], BUCKETS)
 
     def histogram_series(self, name: str, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the histogram of `rows` together in each bucket of time, int64 [B, BUCKETS]."""
         own = self.cells(name, rows)
-        out = np.zeros((len(self.spec.boundaries), BUCKETS), np.int64)
-        np.add.at(out, (own["bucket"], own["place"]), own["count"])
-        return out
+        shape = len(self.spec.boundaries), BUCKETS
+        places = own["bucket"] * BUCKETS + own["place"]
+        return _summed(places, own["count"], shape[0] * shape[1]).reshape(shape)
 
     @property
     def measured_time(self) -> float:
@@ -221,19 +219,23 @@ class Recording:
                 yield f"{each.name}: {mine} and {theirs}"
 
 
-def histogram_cells(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _summed(places: np.ndarray, counts: np.ndarray, size: int) -> np.ndarray:
+    """Return the sum of the counts at each place, int64 [size]."""
+    # Through floats, which are exact up to 2**53: ten times as fast as np.add.at.
+    return np.bincount(places, weights=counts, minlength=size).astype(np.int64)
+
+
+def histogram_cells(buckets: np.ndarray, places: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return what each bucket of time adds to a histogram, as HISTOGRAM array [cells].
 
     Parameters
     ----------
-    parts : sequence of (int64 array, int64 array)
-        For each bucket of time the filled places, numbered row x BUCKETS + place, and their counts.
+    buckets, places, counts : int64 array [cells]
+        Bucket of time, place numbered row x BUCKETS + place, and what was counted there.
     """
-    filled = np.concatenate([each[0] for each in parts])
-    cells = np.empty(len(filled), HISTOGRAM)
-    cells["bucket"] = np.repeat(np.arange(len(parts)), [len(each[0]) for each in parts])
-    cells["row"], cells["place"] = np.divmod(filled, BUCKETS)
-    cells["count"] = np.concatenate([each[1] for each in parts])
+    cells = np.empty(len(places), HISTOGRAM)
+    cells["bucket"], cells["count"] = buckets, counts
+    cells["row"], cells["place"] = np.divmod(places, BUCKETS)
     return cells
 
 

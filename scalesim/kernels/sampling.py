@@ -11,6 +11,7 @@ exactly by scaling.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -49,6 +50,7 @@ _EDGE = 7.697117470131487
 _AREA = 0.003949659822581572
 
 
+@cache
 def ziggurat_tables() -> tuple[np.ndarray, np.ndarray]:
     """Return the edges x[0..256] and heights exp(-x) of the ziggurat with 256 layers."""
     x = np.empty(_LAYERS + 1)
@@ -57,7 +59,10 @@ def ziggurat_tables() -> tuple[np.ndarray, np.ndarray]:
     for i in range(2, _LAYERS):
         x[i] = -math.log(_AREA / x[i - 1] + math.exp(-x[i - 1]))
     x[_LAYERS] = 0.0
-    return x, np.exp(-x)
+    tables = x, np.exp(-x)
+    for table in tables:
+        table.setflags(write=False)  # they are shared
+    return tables
 
 
 def standard_exponential(edge, height, word):

@@ -70,9 +70,10 @@ def round_robin(balancer, target, values, b, key, item, client):
     """
     first = balancer[b].first
     if balancer[b].equal:
-        t = first + balancer[b].cursor
-        balancer[b].cursor = (balancer[b].cursor + 1) % balancer[b].count
-        return t
+        cursor = balancer[b].cursor
+        following = cursor + 1
+        balancer[b].cursor = following if following < balancer[b].count else 0
+        return first + cursor
     best = first
     total = 0.0
     for t in range(first, first + balancer[b].count):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from scalesim.engines import base
 from scalesim.engines.base import Progress
-from scalesim.engines.compiled.state import STATION_STATE, State, grown, new_state
+from scalesim.engines.compiled.state import State, grown, new_state
 from scalesim.engines.compiled.strands import FREE, WITHDRAWN
 from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT, CORES, PREEMPTIVE, SHARED
@@ -24,10 +25,6 @@ from scalesim.recording import (
 __all__ = ["CompiledEngine"]
 
 SLICE_EVENTS = 100_000
-_COUNTED = [
-    (STATION_STATE.names or ()).index(name)
-    for name in ("busy_area", "depth_area", "waited", "granted", "rejected", "abandoned", "served")
-]
 _SUMS = ("flow", "tally", "arrived", "by_key", "counter", "level_time", "level_entered")
 _SITES = {
     "gap_site": base.GAP_SITE,
@@ -66,18 +63,21 @@ class CompiledEngine:
                 state = grown(state)
             elif why == loop.BOUNDARY:
                 reached = float(spec.boundaries[bucket])
-                series.close(bucket, reached)
+                series.keep(bucket)
                 bucket += 1
-                state.clock["bucket"] = min(bucket, len(spec.boundaries) - 1)
+                if bucket < len(spec.boundaries):
+                    state.clock["end"] = spec.boundaries[bucket]
             if progress is not None and why != loop.FULL:
                 reached = max(reached, float(state.clock["now"][0]))
                 stopped = progress(reached)
         if bucket < len(spec.boundaries):
-            series.close(bucket, reached)
+            state.clock["end"] = reached
+            advance(state, 0)
+            series.keep(bucket)
         series.finish(bucket + 1)
         clock = state.clock[0]
         out["requests"] = state.requests
-        out |= {f"{name}_cells": histogram_cells(parts) for name, parts in series.cells.items()}
+        out |= {f"{name}_cells": cells for name, cells in series.histograms()}
         arrays: dict[str, Any] = dict(out)
         if not spec.request_limit:
             arrays["requests"] = None
@@ -107,23 +107,18 @@ def _words(table: np.ndarray) -> np.ndarray:
 
 
 class _Series:
-    """What a run counts in each bucket of time.
+    """What a run counts in each bucket of time; the kernel has closed a bucket when it is kept.
 
-    A short run spends more time in this than in the kernel: hence the views that are made once (of
-    arrays that `grown` does not replace) and, of the stations, whole rows kept until the end.
+    The views are made once, of arrays that `grown` does not replace: a short run spends more time
+    in this than in the kernel.
     """
 
     def __init__(self, state: State, out: dict[str, np.ndarray]) -> None:
         self.out = out
-        self.cells: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {n: [] for n in HISTOGRAMS}
-        self.histograms = [
-            (getattr(state, f"{name}_histogram"), self.cells[name]) for name in HISTOGRAMS
-        ]
-        self.station = {name: state.station[name] for name in STATION_STATE.names or ()}
-        self.rows = np.zeros((len(out["station"]), len(state.station)), STATION_STATE)
-        self.level, self.level_time = state.level, state.level_time
+        self.clock, self.cell = state.clock, state.cell
+        self.cells: list[np.ndarray] = []
+        self.kept = state.kept.reshape(len(out["station"]), len(state.station))
         # As plain words: field by field, NumPy copies ten times as slowly.
-        self.counts = _words(self.rows), _words(state.station)
         pairs = [
             *((out["cache"][name], state.cache[name]) for name in CACHE_SERIES.names or ()),
             (out["routed"], state.target["routed"]),
@@ -131,34 +126,24 @@ class _Series:
         ]
         self.sums = [(_words(series), _words(sums)) for series, sums in pairs if sums.size]
 
-    def close(self, bucket: int, end: float) -> None:
-        """Keep what was counted since the last bucket's end, and count anew."""
-        station = self.station
-        elapsed = end - station["since"]
-        # Unchanged arithmetic: area += level * elapsed, as at every change of the level.
-        station["busy_area"] += station["busy"] * elapsed
-        station["depth_area"] += station["depth"] * elapsed
-        station["since"].fill(end)
-        rows, counts = self.counts
-        rows[bucket] = counts
-        counts[:, _COUNTED] = 0
-        station["deepest"][:] = station["depth"]
-        if len(self.level):
-            level = self.level
-            places = level["first"] + np.minimum(level["value"], level["count"] - 1)
-            self.level_time[places] += end - level["since"]
-            level["since"] = end
+    def keep(self, bucket: int) -> None:
+        """Keep what was counted in a bucket, and count anew."""
+        self.cells.append(self.cell[: self.clock["cells"][0]].copy())
         for series, sums in self.sums:
             series[bucket] = sums
             sums.fill(0)
-        for histogram, cells in self.histograms:
-            (filled,) = (histogram != 0).nonzero()  # comparing first: seven times as fast
-            cells.append((filled, histogram[filled]))
-            histogram[filled] = 0
+
+    def histograms(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the name of each histogram and its filled cells in every bucket."""
+        buckets = np.repeat(np.arange(len(self.cells)), [len(cells) for cells in self.cells])
+        cells = np.concatenate(self.cells)
+        for number, name in enumerate(HISTOGRAMS):
+            (own,) = np.nonzero(cells["histogram"] == number)
+            yield name, histogram_cells(buckets[own], cells["place"][own], cells["count"][own])
 
     def finish(self, buckets: int) -> None:
         """Work out what the rows of the stations say of the first so many buckets."""
-        rows, series = self.rows[:buckets], self.out["station"][:buckets]
+        rows, series = self.kept[:buckets], self.out["station"][:buckets]
         for name in ("granted", "rejected", "abandoned", "served", "deepest", "waited"):
             series[name] = rows[name]
         series["busy"], series["depth"] = rows["busy_area"], rows["depth_area"]

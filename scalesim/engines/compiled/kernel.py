@@ -27,6 +27,7 @@ from scalesim import ops, seldom_ops
 from scalesim.engines.compiled import (
     breakers,
     caches,
+    closing,
     cores,
     heap,
     ladders,
@@ -130,6 +131,8 @@ _SELDOM = {
     breaking.report,
     caches.count_by_key,
     caches.warm_caches,
+    closing.close_bucket,
+    closing.take_cells,
     eviction_rules.count_use,
     eviction_rules.enter_heap,
     eviction_rules.first_unmarked,
@@ -160,7 +163,7 @@ _SELDOM = {
 """Long and seldom needed, and cheap to call: inlining them would only crowd the hot code."""
 _WHOLE = (
     arrivals, draws, sampling, breaking, eviction_rules, hash_ring, limiting, sharding, breakers,
-    caches, cores, heap, loop, operations, patience, preemption, queues, requests, seldom,
+    caches, closing, cores, heap, loop, operations, patience, preemption, queues, requests, seldom,
     skew_heap, starts, stations, strands, versions, withdrawal,
 )  # fmt: skip
 """Modules of which the entry may call every function."""

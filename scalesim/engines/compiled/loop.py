@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from scalesim import ops
 from scalesim.engines.compiled.caches import warm_caches
+from scalesim.engines.compiled.closing import close_bucket
 from scalesim.engines.compiled.heap import as_bits, as_time, ix, push, settle_hole
 from scalesim.engines.compiled.ladders import choose_shard
 from scalesim.engines.compiled.operations import drawn_time, end_strand, other_operation, route
@@ -36,7 +37,7 @@ from scalesim.kernels.draws import child_key
 __all__ = ["BOUNDARY", "FULL", "SLICE", "advance"]
 
 SLICE, BOUNDARY, FULL = 0, 1, 2
-"""Why `advance` returned: slice over, a bucket's end reached, out of strands."""
+"""Why `advance` returned: slice over, a bucket ended, out of strands."""
 
 
 def run_strand(st, i, now):
@@ -53,50 +54,7 @@ def run_strand(st, i, now):
     while True:
         row = st.code[ix(pc)]
         op = row.op
-        if op == ops.ACQUIRE or ops.SERVE <= op <= ops.TRANSFER:
-            granted = 1
-            if op == ops.ACQUIRE:
-                granted = acquire(st, row.a + instance, i, row.c, now)
-                if granted < 0:
-                    me.status = ops.REJECTED
-                    pc = row.on_fail
-                    continue
-                pc += 1
-                row = st.code[ix(pc)]
-                op = row.op
-                if op < ops.SERVE or op > ops.TRANSFER:
-                    if granted == 0:
-                        break
-                    continue
-            # What takes a drawn time, in one place: the sampler is long, and one copy of it keeps
-            # the kernel within the processor's instruction cache. A strand that waits for a slot
-            # draws the time of what comes after at once: draws are keyed, so when does not matter,
-            # and it is at hand when the slot is granted.
-            time = me.service if me.drawn else drawn_time(st, i, row, key)
-            if granted == 0:
-                me.service = time
-                me.drawn = 1
-                break
-            me.drawn = 0
-            s = row.a + instance
-            if op == ops.SHARE:
-                share(st, s, i, time, now, False)
-                break
-            started = 1
-            if op == ops.DELAY:
-                if time <= 0.0:
-                    pc += 1
-                    continue
-            else:
-                me.service = time
-                started = acquire(st, s, i, row.c, now)
-            if started > 0:
-                push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
-            if started >= 0:
-                break
-            me.status = ops.REJECTED
-            pc = row.on_fail
-        elif op == ops.RELEASE:
+        if op == ops.RELEASE:
             release(st, row.a + instance, now)
             pc += 1
         elif op == ops.CALL or op == ops.ROUTE:
@@ -143,12 +101,55 @@ def run_strand(st, i, now):
             count = st.clock[0].client_count if row.c else st.clock[0].key_count
             instance = choose_shard(int(row.x), value, row.a, count, st.values) * row.b
             pc += 1
-        else:
+        elif op > ops.TRANSFER:
             then = other_operation(st, i, row, pc, instance, key, now)
             if then < 0:
                 why = FULL if then == NO_STRAND else SLICE
                 break
             pc = then
+        else:
+            granted = 1
+            if op == ops.ACQUIRE:
+                granted = acquire(st, row.a + instance, i, row.c, now)
+                if granted < 0:
+                    me.status = ops.REJECTED
+                    pc = row.on_fail
+                    continue
+                pc += 1
+                row = st.code[ix(pc)]
+                op = row.op
+                if op < ops.SERVE or op > ops.TRANSFER:
+                    if granted == 0:
+                        break
+                    continue
+            # What takes a drawn time, in one place: the sampler is long, and one copy of it keeps
+            # the kernel within the processor's instruction cache. A strand that waits for a slot
+            # draws the time of what comes after at once: draws are keyed, so when does not matter,
+            # and it is at hand when the slot is granted.
+            time = me.service if me.drawn else drawn_time(st, i, row, key)
+            if granted == 0:
+                me.service = time
+                me.drawn = 1
+                break
+            me.drawn = 0
+            s = row.a + instance
+            if op == ops.SHARE:
+                share(st, s, i, time, now, False)
+                break
+            started = 1
+            if op == ops.DELAY:
+                if time <= 0.0:
+                    pc += 1
+                    continue
+            else:
+                me.service = time
+                started = acquire(st, s, i, row.c, now)
+            if started > 0:
+                push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
+            if started >= 0:
+                break
+            me.status = ops.REJECTED
+            pc = row.on_fail
     me.pc = pc
     me.instance = instance
     me.key = key
@@ -204,14 +205,15 @@ def happen(st, what, serial, now):
 def advance(st, limit):
     """Take up to `limit` steps (events and ready strands); return why it stopped.
 
-    Between calls the state is consistent: it can be grown, kept, or thrown away.
+    At the end of the bucket of time, and if `limit` is 0, it closes the bucket. Between calls the
+    state is consistent: it can be grown, kept, or thrown away.
     """
     clock = st.clock[0]
     if clock.started == 0:
         clock.started = 1
         warm_caches(st)
         start_source(st)
-    end = as_bits(st.boundary[ix(clock.bucket)])
+    end = as_bits(clock.end)
     # One step pushes a few events; a withdrawal at most two for each strand.
     room = len(st.event) - 2 * len(st.strand) - 8
     now = clock.now
@@ -249,4 +251,6 @@ def advance(st, limit):
             put_back(st, i)
             break
     clock.now = now
+    if why == BOUNDARY or limit == 0:
+        close_bucket(st, clock.end)
     return why

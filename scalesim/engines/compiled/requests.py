@@ -31,10 +31,13 @@ def start_source(st):
     """Start background strands; schedule the first arrival, or every user's first thinking."""
     for number in range(len(st.background)):
         row = st.background[ix(number)]
-        i = new_strand(st, 0.0)
+        i = new_strand(st)
         me = st.strand[ix(i)]
         me.pc = row.program
         me.instance = row.instance
+        me.attempt = 0
+        me.status = COMPLETED
+        me.started = 0.0
         me.item = row.item
         me.client = -1
         me.endpoint = 0
@@ -45,7 +48,7 @@ def start_source(st):
         user = 0
         for group in range(len(st.source)):
             for _ in range(st.source[ix(group)].users):
-                i = new_strand(st, 0.0)
+                i = new_strand(st)
                 me = st.strand[ix(i)]
                 me.user = user
                 me.group = group
@@ -160,7 +163,7 @@ def choose(st, me, key, number):
 
 def start_request(st, now):
     """Let the next open or recorded request arrive; return its strand."""
-    i = new_strand(st, now)
+    i = new_strand(st)
     begin(st, i, st.clock[0].key, now)
     schedule_arrival(st, now)
     return i

@@ -41,6 +41,8 @@ CLOCK = np.dtype(
         ("serial", "i8"),
         ("next_request", "i8"),
         ("bucket", "i8"),
+        ("end", "f8"),
+        ("cells", "i8"),
         ("seed", "u8"),
         ("gap_site", "u8"),
         ("endpoint_site", "u8"),
@@ -167,6 +169,7 @@ ENTRY = np.dtype(
         ("expires", "f8"),
     ]
 )
+CELL = np.dtype([("histogram", "i8"), ("place", "i8"), ("count", "i8")])
 
 
 class State(NamedTuple):
@@ -210,7 +213,8 @@ class State(NamedTuple):
     replay_endpoint: np.ndarray
     replay_key: np.ndarray
     replay_client: np.ndarray
-    boundary: np.ndarray
+    kept: np.ndarray
+    cell: np.ndarray
     flow: np.ndarray
     arrived: np.ndarray
     counter: np.ndarray
@@ -233,6 +237,7 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["ready_head"] = clock["ready_tail"] = clock["free"] = -1
     clock["next_at"] = np.float64(FOREVER).view(np.int64)
     clock["depth"] = max(1, plan.depth)
+    clock["end"] = spec.boundaries[0]
     clock["key_limit"] = spec.key_limit
     clock["key_count"], clock["client_count"] = plan.item_counts
     clock["seed"] = spec.seed
@@ -243,14 +248,17 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     for name, site in sites.items():
         clock[name] = site
     station = np.zeros(len(plan.station), STATION_STATE)
-    for name in ("slots", "queue_limit", "kind", "order"):
+    for name in ("slots", "kind", "order"):
         station[name] = plan.station[name]
+    limit = plan.station["queue_limit"]
+    station["queue_limit"] = np.where(limit < 0, np.inf, limit)
     station["heaped"] = (plan.station["order"] != FIFO) | (plan.station["leaving"] != 0)
     station["busy"] = plan.station["initial"]
     station["head"] = station["tail"] = -1
     entry = np.zeros(plan.entry_count, ENTRY)
     entry["newer"] = entry["older"] = -1
     edge, height = ziggurat_tables()
+    flows, tallies = len(plan.endpoint) * len(OUTCOMES), len(plan.tally_names)
     state = State(
         clock=clock,
         code=plan.code.copy(),
@@ -290,15 +298,16 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
         replay_endpoint=plan.replay_endpoint.copy(),
         replay_key=plan.replay_key.copy(),
         replay_client=plan.replay_client.copy(),
-        boundary=np.asarray(spec.boundaries, np.float64).copy(),
-        flow=np.zeros(len(plan.endpoint) * len(OUTCOMES), FLOW_SERIES),
+        kept=np.zeros(len(spec.boundaries) * len(station), STATION_STATE),
+        cell=np.empty((flows + len(station) + tallies) * BUCKETS, CELL),
+        flow=np.zeros(flows, FLOW_SERIES),
         arrived=np.zeros(len(plan.endpoint), np.int64),
         counter=np.zeros(len(plan.counter_names), np.int64),
-        tally=np.zeros(len(plan.tally_names), TALLY_SERIES),
-        latency_histogram=np.zeros(len(plan.endpoint) * len(OUTCOMES) * BUCKETS, np.int64),
-        wait_histogram=np.zeros(len(plan.station) * BUCKETS, np.int64),
+        tally=np.zeros(tallies, TALLY_SERIES),
+        latency_histogram=np.zeros(flows * BUCKETS, np.int64),
+        wait_histogram=np.zeros(len(station) * BUCKETS, np.int64),
         by_key=np.zeros((len(plan.cache) + len(plan.versions)) * spec.key_limit * 2, np.int64),
-        tally_histogram=np.zeros(len(plan.tally_names) * BUCKETS, np.int64),
+        tally_histogram=np.zeros(tallies * BUCKETS, np.int64),
         requests=np.full((spec.request_limit, 4), np.nan),
         serving=plan.station.copy(),
         core=_filled(plan.core, CORE_STATE, up=1, strand=-1, wear=np.inf),

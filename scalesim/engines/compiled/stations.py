@@ -91,7 +91,7 @@ def take_first(strand, here):
 
 def enqueue(st, here, i, priority, now):
     """Put strand i into the waiting line of station row `here`; False if the line is full."""
-    if here.queue_limit >= 0 and here.depth >= here.queue_limit:
+    if here.depth >= here.queue_limit:
         here.rejected += 1
         return False
     advance_areas(here, now)

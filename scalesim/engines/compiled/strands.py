@@ -111,30 +111,30 @@ def put_back(st, i):
     clock.ready_head = i
 
 
-def new_strand(st, now):
+def new_strand(st):
     """Take a strand off the free list, which must not be empty.
 
     A free strand is at level 0, waits for nothing, has no branches and no request: a strand that
-    ends is so by itself, but for what `free_strand` resets.
+    ends is so by itself, but for what `free_strand` resets. Where it starts, on whose behalf, when
+    and as what is for the caller to set.
     """
     clock = st.clock[0]
     i = clock.free
-    me = st.strand[ix(i)]
-    clock.free = me.next
-    me.attempt = 0
-    me.status = COMPLETED
-    me.started = now
+    clock.free = st.strand[ix(i)].next
     return i
 
 
 def new_child(st, parent, program, instance, key, now):
     """Make a strand on behalf of `parent`'s request."""
-    i = new_strand(st, now)
+    i = new_strand(st)
     me = st.strand[ix(i)]
     other = st.strand[ix(parent)]
     me.pc = program
     me.instance = instance
+    me.attempt = 0
+    me.status = COMPLETED
     me.key = key
+    me.started = now
     me.item = other.item
     me.client = other.client
     me.endpoint = other.endpoint

@@ -112,7 +112,7 @@ class Trial:
         self.histogram: dict[str, Counter[tuple[int, int]]] = {
             name: Counter() for name in HISTOGRAMS
         }
-        self.cells: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {x: [] for x in HISTOGRAMS}
+        self.cells: dict[str, list[tuple[int, int, int]]] = {name: [] for name in HISTOGRAMS}
         self.bucket = 0
         self.requests_begun = self.in_flight = self.strands = self.events = 0
         self.users = sum(each.users for each in self.source)
@@ -343,9 +343,10 @@ class Trial:
             {(s, place): n for s, x in enumerate(self.stations) for place, n in x.waits.items()}
         )
         for name, histogram in self.histogram.items():
-            filled = np.asarray(sorted(histogram), np.int64).reshape(-1, 2)
-            counts = np.asarray([histogram[row, place] for row, place in filled], np.int64)
-            self.cells[name].append((filled @ (BUCKETS, 1), counts))
+            self.cells[name] += [
+                (self.bucket, row * BUCKETS + place, count)
+                for (row, place), count in sorted(histogram.items())
+            ]
             histogram.clear()
         for s, station in enumerate(self.stations):
             station.advance(end)
@@ -380,7 +381,9 @@ class Trial:
     def recording(self, ended_at: float) -> Recording:
         """Return the recording."""
         arrays: dict[str, Any] = dict(self.out)
-        arrays |= {f"{name}_cells": histogram_cells(parts) for name, parts in self.cells.items()}
+        for name, cells in self.cells.items():
+            buckets, places, counts = np.asarray(cells, np.int64).reshape(-1, 3).T
+            arrays[f"{name}_cells"] = histogram_cells(buckets, places, counts)
         if not self.spec.request_limit:
             arrays["requests"] = None
         recording = Recording(
