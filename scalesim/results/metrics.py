@@ -251,32 +251,58 @@ def _of_rows(results: Results, what: str, of: str | None, where: str, p: float) 
                 lambda each, k=k: each.tally["total"][:, k],  # type: ignore[misc]
                 lambda each, k=k: each.tally["count"][:, k],  # type: ignore[misc]
             )
-    counters = {key: k for k, key in enumerate(plan.counter_names)}
+    return _of_counters(results, what, of, where)
+
+
+def _of_counters(results: Results, what: str, of: str | None, where: str) -> _Ratio | None:
+    """Return a metric made of what the component `where` counts."""
+    counters = {key: k for k, key in enumerate(results.plan.counter_names)}
+
+    def counted(label: str) -> Series:
+        k = counters[where, label]
+        return lambda each: each.counter[:, k]
+
     if what == "retry_amplification" and (where, f"{of}.attempts") in counters:
-        tries, calls = (counters[where, f"{of}.{each}"] for each in ("attempts", "calls"))
-        return _Ratio(lambda each: each.counter[:, tries], lambda each: each.counter[:, calls])
+        return _Ratio(counted(f"{of}.attempts"), counted(f"{of}.calls"))
+    if what == "stale_read_ratio" and (where, "stale_reads") in counters:
+        return _Ratio(counted("stale_reads"), counted("reads"), share=True)
+    if what == "cold_start_ratio" and (where, "cold_starts") in counters:
+        granted = _stations("granted", rows=results.stations_of(where, "workers"))
+        return _Ratio(counted("cold_starts"), granted, share=True)
     label = what.removesuffix("_rate_rps")
     if label != what and (where, label) in counters:
-        k = counters[where, label]
-        return _Ratio(lambda each: each.counter[:, k], widths)
+        return _Ratio(counted(label), widths)
     return None
 
 
 def _of_station(
     results: Results, what: str, instance: str | None, where: str, p: float
 ) -> _Metric | None:
+    known = ("wait",) if not math.isnan(p) else _station_ratios(results, [])
+    if what not in known:
+        return None  # before asking which resource is meant
     rows = _station_rows(results, where)
     if instance is not None:
         labels = results.plan.station_labels
         rows = [s for s in rows if str(labels[s].instance) == instance]
         if not rows:
             return None
+    if not math.isnan(p):
+        return _Quantile("wait", rows, _stations("granted", rows=rows), p)
+    return _station_ratios(results, rows)[what]
+
+
+def _stations(*fields: str, rows: Sequence[int]) -> Series:
+    """Return what the stations `rows` have in `fields`, together."""
+    return lambda each: sum(each.station[field][:, rows].sum(axis=1) for field in fields)
+
+
+def _station_ratios(results: Results, rows: Sequence[int]) -> dict[str, _Ratio]:
+    """Return the metrics, other than quantiles, of the stations `rows` together."""
 
     def of(*fields: str) -> Series:
-        return lambda each: sum(each.station[field][:, rows].sum(axis=1) for field in fields)
+        return _stations(*fields, rows=rows)
 
-    if not math.isnan(p):
-        return _Quantile("wait", rows, of("granted"), p) if what == "wait" else None
     slots = float(results.plan.station["slots"][rows].sum())
     counts = [
         name
@@ -288,7 +314,7 @@ def _of_station(
         out: np.ndarray = each.histogram_series("wait", rows).sum(axis=1)
         return out
 
-    ratios = {
+    return {
         "utilization_ratio": _Ratio(of("busy"), lambda each: widths(each) * slots),
         "queue_depth_mean": _Ratio(of("depth"), widths),
         "in_flight_mean": _Ratio(of("busy", "depth"), widths),
@@ -299,7 +325,6 @@ def _of_station(
         "throughput_rps": _Ratio(of("served"), widths),
         **{f"{name}_ratio": _Ratio(of(name), of("arrived"), share=True) for name in counts},
     }
-    return ratios.get(what)
 
 
 def _station_rows(results: Results, where: str) -> list[int]:
@@ -333,6 +358,8 @@ def metric_names(results: Results) -> Iterator[str]:
     for name, label in plan.counter_names:
         if label.endswith(".attempts"):
             yield f"retry_amplification[{label.removesuffix('.attempts')}]@{name}"
+        elif label in ("stale_reads", "cold_starts"):
+            yield from (f"{label[:-1]}_ratio@{name}", f"{label}_rate_rps@{name}")
         elif not label.endswith(".calls"):
             yield f"{label}_rate_rps@{name}"
     for s, each in enumerate(plan.station_labels):

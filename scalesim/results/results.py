@@ -60,7 +60,8 @@ class Results(Measured):
         ----------
         metric : str
             ``latency_mean_s``, ``latency_p99_s[endpoint]``, ``wait_p99_9_s@component.resource``,
-            ``hit_ratio@cache``, ...: see `metric_names`.
+            ``hit_ratio@cache``, ``stale_read_ratio@db``, ``cold_start_ratio@service``, ...: see
+            `metric_names`.
         confidence : float [ratio, above 0 and below 1]
 
         Raises

@@ -7,6 +7,7 @@ import pytest
 from intervals.repeated_runs import single
 
 import scalesim as ss
+from scalesim.errors import InvalidInput
 from scalesim.results.warmup import mser
 from scalesim.studies.compare import compare
 
@@ -37,3 +38,78 @@ def test_the_same_luck_narrows_the_difference_and_its_interval_holds_the_truth()
     assert found.low <= 1 / (1 - 0.25**2) - 2.0 <= found.high
     assert found.significant
     assert found.variance_reduction > 1
+
+
+def replicated(switch: bool = True) -> ss.Topology:
+    """Return a database of one key whose replica, the one that is read, gets writes 0.1 s late."""
+    delay = ss.Exponential(0.1)
+    database = ss.Database(
+        "db", connections=10_000, read_replicas=1, apply_delay=delay, count_stale_reads=switch
+    )
+    return ss.Topology(database, entry="db")
+
+
+def starting() -> ss.Topology:
+    """Return a server that computes 0.1 s, starts in 0.5 s and is off when idle."""
+    own = {
+        "cold_start": ss.Exponential(0.5),
+        "endpoints": {"get": [ss.compute(ss.Exponential(0.1))]},
+    }
+    return ss.Topology(ss.Service("server", **own), entry="server")
+
+
+COUNTED = {
+    # A read finds the last write x s old, x exponential with rate 2/s: stale if it is still on its
+    # way. M/M/1 with setups: an idle server is met by the share of requests that the cycle says.
+    "stale_read_ratio@db": (
+        replicated(),
+        ss.Traffic(52.0, mix={"read": 50.0, "write": 2.0}, keys=ss.Zipf(1, 1.0)),
+        2.0 / (2.0 + 10.0),
+    ),
+    "cold_start_ratio@server": (starting(), ss.Traffic(5.0), (1 - 0.5) / (1 + 5.0 * 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize(("trials", "method"), [(1, "batches"), (10, "trials")])
+def test_ratios_of_what_is_counted_have_intervals(name: str, trials: int, method: str) -> None:
+    topology, traffic, truth = COUNTED[name]
+    results = ss.simulate(topology, traffic, duration=10_000 / trials, trials=trials)
+    assert name in results.metric_names()
+    found = results.estimate(name)
+    assert found.method == method
+    assert found.covers(truth)
+    assert 0 < found.relative < 0.15
+    metric, _, component = name.partition("@")
+    table = results.components_table().set_index(["component", "metric"])["value"]
+    assert found.value == pytest.approx(table[component, metric], rel=1e-12)
+
+
+def test_precision_and_comparison_take_ratios_of_what_is_counted() -> None:
+    name = "cold_start_ratio@server"
+    topology, traffic, truth = COUNTED[name]
+    results = ss.simulate(topology, traffic, duration=500.0, precision=0.1, precision_of=name)
+    assert results.estimate(name).relative <= 0.1
+    slower = topology.vary({"server.cold_start": ss.Exponential(1.0)})
+    (found,) = compare(topology, slower, traffic, duration=2_000.0, metrics=[name]).differences
+    assert found.low <= 0.5 / (1 + 5.0) - truth <= found.high
+    assert found.significant
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("stale_read_rate@db", "stale_read_ratio@db"),
+        ("stale_reads_ratio@db", "stale_read_ratio@db"),
+    ],
+)
+def test_a_name_that_is_of_no_resource_is_not_asked_which_resource(name: str, nearest: str) -> None:
+    topology, traffic, _ = COUNTED["stale_read_ratio@db"]
+    results = ss.simulate(topology, traffic, duration=10.0)
+    with pytest.raises(InvalidInput, match=f'no metric "{name}". Did you mean "{nearest}"'):
+        results.estimate(name)
+    with pytest.raises(InvalidInput, match="could be one of @db.connections, "):
+        results.estimate("wait_p99_s@db")
+    results = ss.simulate(replicated(switch=False), traffic, duration=10.0)
+    with pytest.raises(InvalidInput, match='no metric "stale_read_ratio@db"'):
+        results.estimate("stale_read_ratio@db")
