@@ -10,7 +10,7 @@ from scalesim import ops
 from scalesim.components.base import Emitter
 from scalesim.distributions import Distribution, times
 from scalesim.errors import Problem
-from scalesim.fields import Description, Integer, Kind, ListOf, Name, Number, param
+from scalesim.fields import Description, Integer, Kind, ListOf, Name, Number, is_sequence, param
 
 __all__ = ["JITTER", "Retry", "lower_retry"]
 
@@ -28,7 +28,7 @@ class _Backoff(Kind):
     law = times()
 
     def _kind(self, value: Any) -> Kind:
-        if isinstance(value, (list, tuple)):
+        if is_sequence(value):
             return self.several
         return self.law if isinstance(value, (Distribution, dict)) else self.number
 

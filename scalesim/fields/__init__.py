@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from scalesim.fields.containers import FrozenMap, ListOf, MapOf, Span
 from scalesim.fields.description import Description, Family, Nested, OneOf, Param, param, params
-from scalesim.fields.kinds import DecodeError, Flag, Integer, Kind, Name, Number, fail
+from scalesim.fields.kinds import DecodeError, Flag, Integer, Kind, Name, Number, fail, is_sequence
 
 __all__ = [
     "DecodeError",
@@ -29,6 +29,7 @@ __all__ = [
     "Param",
     "Span",
     "fail",
+    "is_sequence",
     "param",
     "params",
 ]

@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from scalesim.errors import Problem, shown
-from scalesim.fields.kinds import DecodeError, Integer, Kind, Name, fail
+from scalesim.fields.kinds import DecodeError, Integer, Kind, Name, fail, is_sequence
 
 __all__ = ["FrozenMap", "ListOf", "MapOf", "Span"]
 
 
 @dataclass(frozen=True)
 class ListOf(Kind):
-    """A tuple whose items are all of one kind; a single item stands for a list of one."""
+    """A tuple whose items are all of one kind, made of any sequence.
+
+    With `alone` a single item stands for a list of one.
+    """
 
     item: Kind
     non_empty: bool = True
     alone: bool = False
 
     def normalize(self, value: Any) -> Any:
-        if self.alone and not isinstance(value, (list, tuple)):
-            value = (value,)
-        if isinstance(value, (list, tuple)):
-            return tuple(self.item.normalize(each) for each in value)
-        return value
+        if is_sequence(value):
+            return tuple(self.item.normalize(each) for each in _items(value))
+        return (self.item.normalize(value),) if self.alone else value
 
     def check(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, tuple):
@@ -106,7 +107,7 @@ class Span(Kind):
     item: Integer
 
     def normalize(self, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
+        return tuple(map(self.item.normalize, _items(value))) if is_sequence(value) else value
 
     def check(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, tuple) or len(value) != 2:
@@ -157,6 +158,15 @@ class FrozenMap(dict[str, Any]):
 
     def __reduce__(self) -> Any:
         return (FrozenMap, (dict(self),))
+
+
+def _items(values: Any) -> Iterable[Any]:
+    """Return the items of a sequence; those of an array as Python's own, which is far faster."""
+    moments = getattr(getattr(values, "dtype", None), "kind", "") in "Mm"
+    if hasattr(values, "tolist") and not moments:  # moments would become nanoseconds
+        out: list[Any] = values.tolist()
+        return out
+    return list(values)
 
 
 def _gather(kind: Kind, nodes: Iterable[tuple[str | int, Any]]) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 from scalesim.errors import Problem, nearest, shown
 from scalesim.fields.containers import MapOf
-from scalesim.fields.kinds import NAME, DecodeError, Kind, fail
+from scalesim.fields.kinds import NAME, DecodeError, Kind, fail, plain
 
 __all__ = ["Description", "Family", "Nested", "OneOf", "Param", "param", "params"]
 
@@ -56,7 +56,7 @@ class OneOf(Kind):
         if isinstance(value, str) and value in self.family.members:
             member = self.family.members[value]
             return member() if not _required(member) else value
-        return self.family.scalar(value)
+        return self.family.scalar(plain(value))
 
     def check(self, value: Any) -> Iterator[Problem]:
         if not isinstance(value, Description) or value.type_name not in self.family.members:

@@ -8,18 +8,49 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scalesim.errors import Problem, nearest, shown
 from scalesim.units import DIMENSIONS, format_quantity, parse_quantity
 
-__all__ = ["NAME", "DecodeError", "Flag", "Integer", "Kind", "Name", "Number", "fail"]
+__all__ = [
+    "NAME",
+    "DecodeError",
+    "Flag",
+    "Integer",
+    "Kind",
+    "Name",
+    "Number",
+    "fail",
+    "is_sequence",
+    "plain",
+]
 
 _LARGEST = int(sys.float_info.max)
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+_PYTHON = {"b": bool, "i": int, "u": int, "f": float, "U": str}
+"""Of each kind of NumPy's numbers and texts, the type of Python; moments of time are none."""
+
+
+def plain(value: Any) -> Any:
+    """Return a single value of NumPy's as Python's own, anything else unchanged.
+
+    Known by its attributes, so that NumPy is not loaded for those who do not use it.
+    """
+    if getattr(value, "ndim", None) == 0:
+        return _PYTHON.get(getattr(value.dtype, "kind", ""), lambda same: same)(value)
+    return value
+
+
+def is_sequence(value: Any) -> bool:
+    """Return whether `value` is a list, tuple, range, or an array or column of numbers or names."""
+    if isinstance(value, Sequence):
+        return not isinstance(value, (str, bytes, bytearray))
+    return hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0
 
 
 class Kind:
@@ -27,7 +58,7 @@ class Kind:
 
     def normalize(self, value: Any) -> Any:
         """Return `value` with shorthand expanded; anything not understood unchanged."""
-        return value
+        return plain(value)
 
     def check(self, value: Any) -> Iterator[Problem]:
         """Yield what is wrong with `value`, paths relative to it."""
