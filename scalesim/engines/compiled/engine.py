@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scalesim.engines import base
 from scalesim.engines.base import Progress
 from scalesim.engines.compiled.state import State, grown, new_state
 from scalesim.engines.compiled.strands import FREE, WITHDRAWN
+from scalesim.engines.standstill import Standstill, requests_at_once
 from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT, CORES, PREEMPTIVE, SHARED
 from scalesim.recording import (
@@ -54,12 +56,16 @@ class CompiledEngine:
         out = empty_arrays(plan, spec)
         series = _Series(state, out)
         bucket, reached, stopped = 0, 0.0, False
-        users = int(state.clock["users"][0])
+        steps, standstill, rejected = 0, Standstill(plan), state.station["rejected"]
         while bucket < len(spec.boundaries) and not stopped:
             why = advance(state, SLICE_EVENTS)
-            if state.clock["most_at_once"][0] > base.requests_at_once(users):
-                raise base.endless_loop(users, float(state.clock["instant"][0]))
-            if why == loop.FULL:
+            if state.clock["most_at_once"][0] > requests_at_once(standstill.users):
+                raise standstill.of_users(float(state.clock["instant"][0]), rejected)
+            if why == loop.SLICE:
+                steps += SLICE_EVENTS
+                now, begun = float(state.clock["now"][0]), int(state.clock["next_request"][0])
+                standstill.look(now, steps, begun, partial(_in_flight, state), rejected)
+            elif why == loop.FULL:
                 state = grown(state)
             elif why == loop.BOUNDARY:
                 reached = float(spec.boundaries[bucket])
@@ -85,13 +91,18 @@ class CompiledEngine:
             plan=plan,
             spec=spec,
             **arrays,
-            in_flight=int((state.strand["request"] >= 0).sum()),
+            in_flight=_in_flight(state),
             strands=int((~np.isin(state.strand["pc"], (FREE, WITHDRAWN))).sum()),
             events=int(clock["sequence"]) - _pending(state),
             ended_at=spec.duration if bucket == len(spec.boundaries) else reached,
         )
         recording.check()
         return recording
+
+
+def _in_flight(state: State) -> int:
+    """Return how many requests have not ended."""
+    return int((state.strand["request"] >= 0).sum())
 
 
 def _pending(state: State) -> int:

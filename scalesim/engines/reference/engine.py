@@ -18,8 +18,6 @@ from scalesim.engines.base import (
     THINK_SITE,
     USER_TAG,
     Progress,
-    endless_loop,
-    requests_at_once,
 )
 from scalesim.engines.reference.breakers import breakers_of
 from scalesim.engines.reference.clock import after, fire
@@ -28,13 +26,8 @@ from scalesim.engines.reference.interpreter import OPERATION_OF
 from scalesim.engines.reference.model import CacheModel, Frame, Strand, Waits, as_objects
 from scalesim.engines.reference.preemption import PreemptiveStation
 from scalesim.engines.reference.stations import BatchStation, RateStation, SharedStation, Station
-from scalesim.kernels.arrivals import (
-    batch_gap,
-    burst_gap,
-    draw_endpoint,
-    draw_popularity,
-    next_gap,
-)
+from scalesim.engines.standstill import Standstill, requests_at_once
+from scalesim.kernels.arrivals import batch_gap, burst_gap, draw_endpoint, draw_popularity, next_gap
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import cumulated_index, sample, standard_exponential, ziggurat_tables
 from scalesim.plan import Plan
@@ -115,8 +108,8 @@ class Trial:
         self.cells: dict[str, list[tuple[int, int, int]]] = {name: [] for name in HISTOGRAMS}
         self.bucket = 0
         self.requests_begun = self.in_flight = self.strands = self.events = 0
-        self.users = sum(each.users for each in self.source)
-        self.instant, self.at_once = 0.0, 0
+        self.standstill = Standstill(plan)
+        self.users, self.instant, self.at_once = self.standstill.users, 0.0, 0
 
     def make_station(self, row: Any) -> Station:
         """Return the station that a row of the plan's table describes."""
@@ -155,8 +148,9 @@ class Trial:
             while self.env.peek() < boundary and not stopped:
                 self.env.step()
                 self.events += 1
-                if progress is not None and self.events % 10_000 == 0:
-                    stopped = progress(self.env.now)
+                if self.events % 10_000 == 0:
+                    self.look_at_clock()
+                    stopped = progress is not None and progress(self.env.now)
             self.close_bucket(self.env.now if stopped else boundary)
             if stopped:
                 break
@@ -265,17 +259,26 @@ class Trial:
             key = child_key(root_key(self.seed, user), USER_TAG, turn)
             think = self.draw(group.think, key, THINK_SITE, user + turn * self.users)
             yield after(self.env, think, ops.ARRIVAL)
-            self.refuse_endless_loop()
+            self.count_at_once()
             yield from self.execute(self.begin_request(key, group.mix))
             self.strands += 1  # the user is back, thinking
             turn += 1
 
-    def refuse_endless_loop(self) -> None:
-        """Raise if users who do not pause begin request after request at one instant."""
+    def count_at_once(self) -> None:
+        """Count the requests that users begin at one instant."""
         now = self.env.now
         self.instant, self.at_once = now, self.at_once + 1 if now == self.instant else 1
+
+    def look_at_clock(self) -> None:
+        """Raise if too much happens at one instant (not in a process: SimPy copies its errors)."""
         if self.at_once > requests_at_once(self.users):
-            raise endless_loop(self.users, now)
+            raise self.standstill.of_users(self.instant, self.rejected())
+        counts = self.events, self.requests_begun, lambda: self.in_flight
+        self.standstill.look(self.env.now, *counts, self.rejected())
+
+    def rejected(self) -> np.ndarray:
+        """Return how many each station has rejected in this bucket of time."""
+        return np.asarray([each.rejected for each in self.stations], np.int64)
 
     def begin_request(self, key: int, mix: int = -1) -> Strand:
         """Return the strand of a new request: what it asks for, which key, from which client."""
