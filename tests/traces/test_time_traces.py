@@ -126,6 +126,30 @@ def test_users_who_neither_pause_nor_wait_are_an_error(engine) -> None:
         simulate(engine, server, ss.ClosedTraffic(3, think_time=0.0), 10.0)
 
 
+RECORDS = {
+    "the clock plus the gap is not the time": [1.3, 3.4],
+    "again and again": np.cumsum(1.7 ** np.arange(60) * 0.1).tolist(),
+    "tenths": np.cumsum([0.1] * 1000).tolist(),
+    "tenths near 1e9": (1e9 + np.cumsum([0.1] * 1000)).tolist(),
+    "a jump to 1e9": [0.1, 1e9 + 0.1, 1e9 + 0.1, 1e9 + 0.3],
+    "decimals": np.sort(np.random.default_rng(1).exponential(100.0, 500).round(3)).tolist(),
+    "tiny": [5e-324, 1e-300, 0.1],
+}
+
+
+@both_engines
+@pytest.mark.parametrize("case", RECORDS)
+def test_recorded_arrivals_come_at_the_very_times_recorded(engine, case) -> None:
+    at = RECORDS[case]
+    results = run(engine, served(0.0), at=at, duration=1.1 * at[-1])
+    assert results.attempts_table()["arrived_at_s"].tolist() == at
+
+
+def test_the_gaps_between_recorded_arrivals_do_not_give_them_back() -> None:
+    first, second = RECORDS["the clock plus the gap is not the time"]
+    assert first + (second - first) != second
+
+
 @both_engines
 def test_constant_arrivals_start_after_one_gap(engine) -> None:
     results = simulate(engine, served(0.0), ss.Traffic(4.0, arrivals="constant"), 2.0)

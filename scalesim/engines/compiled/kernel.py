@@ -144,7 +144,7 @@ _SELDOM = {
     load_balancing.least_connections,
     load_balancing.power_of_two,
     load_balancing.random,
-    requests.other_gap,
+    requests.other_arrival,
     sampling.backoff_delay,
     sampling.exponential_edge,
     sampling.sample_composite,

@@ -80,33 +80,36 @@ def schedule_arrival(st, now):
     clock = st.clock[0]
     number = clock.next_request
     if st.source[0].kind == OPEN:
-        gap = next_gap(st.source, st.segment, now, clock.next_work, number)
+        at = now + next_gap(st.source, st.segment, now, clock.next_work, number)
     else:
-        gap = other_gap(st, now, number)
-    clock.next_at = as_bits(now + gap)
+        at = other_arrival(st, now, number)
+    clock.next_at = as_bits(at)
     clock.next_order = (ARRIVAL << CLASS_SHIFT) | clock.sequence
     clock.sequence += 1
     clock.key = clock.next_key
     draw_ahead(st, number + 1)
 
 
-def other_gap(st, now, number):
-    """Return the time to the next arrival of recorded or uncommonly spaced traffic."""
+def other_arrival(st, now, number):
+    """Return when the next request of recorded or uncommonly spaced traffic arrives.
+
+    Recorded times are taken as they are: no gap added to the clock gives every one of them back.
+    """
     clock = st.clock[0]
     source = st.source
     key = clock.next_key
     kind = source[0].kind
     if kind == RENEWAL:
         work = draw(st, source[0].gap, key, clock.gap_site, number)
-        return next_gap(source, st.segment, now, work, number)
+        return now + next_gap(source, st.segment, now, work, number)
     if kind == BATCHES:
         u = u01(key, clock.gap_site, 1)
-        return batch_gap(source, st.segment, now, clock.next_work, number, u)
+        return now + batch_gap(source, st.segment, now, clock.next_work, number, u)
     if kind == BURSTS:
         tables = (source, st.phase, st.values, st.edge, st.height)
-        return burst_gap(*tables, clock.seed, clock.gap_site, now, clock.next_work)
+        return now + burst_gap(*tables, clock.seed, clock.gap_site, now, clock.next_work)
     if number < len(st.replay_at):
-        return max(st.replay_at[ix(number)] - now, 0.0)
+        return max(st.replay_at[ix(number)], now)
     return math.inf
 
 

@@ -7,12 +7,13 @@ priority, hence these helpers.
 
 from __future__ import annotations
 
+from heapq import heappush
 from typing import Any
 
 import simpy
 from simpy.events import URGENT
 
-__all__ = ["after", "fire", "later"]
+__all__ = ["after", "at", "fire", "later"]
 
 
 def fire(event: simpy.Event, value: Any = None) -> None:
@@ -26,6 +27,18 @@ def after(env: simpy.Environment, delay: float, event_class: int, value: Any = N
     """Return an event of `event_class` that happens in `delay` seconds."""
     event = simpy.Event(env)
     later(event, delay, event_class, value)
+    return event
+
+
+def at(env: simpy.Environment, time: float, event_class: int) -> simpy.Event:
+    """Return an event of `event_class` that happens at `time`, not before now.
+
+    SimPy adds delays to its clock: a time that was given would be missed by a rounding.
+    """
+    event = simpy.Event(env)
+    event._ok, event._value = True, None
+    entry: Any = (time, URGENT + event_class, next(env._eid), event)
+    heappush(env._queue, entry)
     return event
 
 

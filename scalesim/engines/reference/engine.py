@@ -20,7 +20,7 @@ from scalesim.engines.base import (
     Progress,
 )
 from scalesim.engines.reference.breakers import breakers_of
-from scalesim.engines.reference.clock import after, fire
+from scalesim.engines.reference.clock import after, at, fire
 from scalesim.engines.reference.cores import Core, CoresStation, Level
 from scalesim.engines.reference.interpreter import OPERATION_OF
 from scalesim.engines.reference.model import CacheModel, Frame, Strand, Waits, as_objects
@@ -221,20 +221,20 @@ class Trial:
         """Let open or recorded requests arrive."""
         while True:
             number = self.requests_begun
-            gap = self.gap_before(number)
-            if gap == math.inf:
+            arrival = self.arrival_of(number)
+            if arrival == math.inf:
                 return
-            yield after(self.env, gap, ops.ARRIVAL)
+            yield at(self.env, arrival, ops.ARRIVAL)
             strand = self.begin_request(root_key(self.seed, number))
             self.strands += 1
             self.env.process(self.execute(strand))
 
-    def gap_before(self, number: int) -> float:
-        """Return the time from now to the arrival of request `number`; inf: never."""
+    def arrival_of(self, number: int) -> float:
+        """Return when request `number` arrives; inf: never."""
         source, key, now = self.source[0], root_key(self.seed, number), self.env.now
         if source.kind == REPLAY:
             recorded = self.plan.replay_at
-            return max(float(recorded[number]) - now, 0.0) if number < len(recorded) else math.inf
+            return max(float(recorded[number]), now) if number < len(recorded) else math.inf
         work = 1.0
         if source.kind == RENEWAL:
             work = self.draw(source.gap, key, GAP_SITE, number)
@@ -249,7 +249,7 @@ class Trial:
             gap = burst_gap(*tables, self.seed, GAP_SITE, now, work)
         else:
             gap = next_gap(self.source, self.segment, now, work, number)
-        return gap
+        return now + gap
 
     def user(self, user: int, group: Any) -> Waits:
         """Let a closed user think, send a request, wait for its end, again and again."""
