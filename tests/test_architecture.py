@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -140,6 +141,43 @@ def test_nothing_public_is_left_out_of_all() -> None:
         " if not n.startswith('_') and n not in ok and not own(v)]))"
     )
     assert leaked == []
+
+
+def test_names_for_type_checkers_are_those_that_load_when_first_used() -> None:
+    """`scalesim/__init__.py` has them twice: type checkers do not follow `__getattr__`."""
+    import scalesim
+
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "_TYPE_CHECKING"
+    imported = {
+        name.asname: (node.module, name.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    assert imported == {
+        name: (f"scalesim.{home}", name) for name, home in scalesim._HOME_OF.items()
+    }
+
+
+def test_type_checkers_know_the_names(tmp_path: Path) -> None:
+    import scalesim
+
+    user = tmp_path / "user.py"
+    lines = ["import scalesim", *(f"reveal_type(scalesim.{name})" for name in scalesim.__all__)]
+    user.write_text("\n".join(lines), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", str(user)],
+        cwd=ROOT,
+        env=os.environ | {"MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    types = re.findall(r'note: Revealed type is "(.+)"', done.stdout)
+    assert len(types) == len(scalesim.__all__), done.stdout + done.stderr
+    assert not [each for each in types if not each.startswith(("def ", "Overload(def "))]
 
 
 def test_version_is_a_release_number() -> None:
