@@ -41,6 +41,7 @@ class Standstill:
         self.users = int(plan.source["users"].sum())
         self.instant, self.begun, self.steps = -1.0, 0, 0
         self.before = np.zeros(len(plan.station), np.int64)
+        self.last_sent, self.at_once = -1.0, 0
 
     def look(
         self, now: float, steps: int, begun: int, in_flight: Callable[[], int], rejected: np.ndarray
@@ -65,6 +66,15 @@ class Standstill:
             most = steps_at_once(self.users or in_flight() + begun - self.begun)
             if steps - self.steps > most:
                 raise self.of_attempts(most, rejected)
+
+    def count_user(self, now: float) -> None:
+        """Count the requests that users begin at one instant (the compiled engine has its own)."""
+        self.last_sent, self.at_once = now, self.at_once + 1 if now == self.last_sent else 1
+
+    def look_at_users(self, instant: float, at_once: int, rejected: np.ndarray) -> None:
+        """Raise if users began too many requests, `at_once`, at one instant."""
+        if at_once > requests_at_once(self.users):
+            raise self.of_users(instant, rejected)
 
     def of_users(self, now: float, rejected: np.ndarray) -> InvalidModel:
         """Return the error of users who are answered at once and do not pause."""

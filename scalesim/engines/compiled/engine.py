@@ -12,7 +12,7 @@ from scalesim.engines import base
 from scalesim.engines.base import Progress
 from scalesim.engines.compiled.state import State, grown, new_state
 from scalesim.engines.compiled.strands import FREE, WITHDRAWN
-from scalesim.engines.standstill import Standstill, requests_at_once
+from scalesim.engines.standstill import Standstill
 from scalesim.plan import Plan
 from scalesim.plan.tables import AMOUNT, CORES, PREEMPTIVE, SHARED
 from scalesim.recording import (
@@ -59,8 +59,8 @@ class CompiledEngine:
         steps, standstill, rejected = 0, Standstill(plan), state.station["rejected"]
         while bucket < len(spec.boundaries) and not stopped:
             why = advance(state, SLICE_EVENTS)
-            if state.clock["most_at_once"][0] > requests_at_once(standstill.users):
-                raise standstill.of_users(float(state.clock["instant"][0]), rejected)
+            at_once = int(state.clock["most_at_once"][0])
+            standstill.look_at_users(float(state.clock["instant"][0]), at_once, rejected)
             if why == loop.SLICE:
                 steps += SLICE_EVENTS
                 now, begun = float(state.clock["now"][0]), int(state.clock["next_request"][0])

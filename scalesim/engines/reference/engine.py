@@ -26,7 +26,7 @@ from scalesim.engines.reference.interpreter import OPERATION_OF
 from scalesim.engines.reference.model import CacheModel, Frame, Strand, Waits, as_objects
 from scalesim.engines.reference.preemption import PreemptiveStation
 from scalesim.engines.reference.stations import BatchStation, RateStation, SharedStation, Station
-from scalesim.engines.standstill import Standstill, requests_at_once
+from scalesim.engines.standstill import Standstill
 from scalesim.kernels.arrivals import batch_gap, burst_gap, draw_endpoint, draw_popularity, next_gap
 from scalesim.kernels.draws import BUCKETS, bits, bucket, child_key, root_key, u01
 from scalesim.kernels.sampling import cumulated_index, sample, standard_exponential, ziggurat_tables
@@ -109,7 +109,6 @@ class Trial:
         self.bucket = 0
         self.requests_begun = self.in_flight = self.strands = self.events = 0
         self.standstill = Standstill(plan)
-        self.users, self.instant, self.at_once = self.standstill.users, 0.0, 0
 
     def make_station(self, row: Any) -> Station:
         """Return the station that a row of the plan's table describes."""
@@ -257,24 +256,19 @@ class Trial:
         self.strands += 1
         while True:
             key = child_key(root_key(self.seed, user), USER_TAG, turn)
-            think = self.draw(group.think, key, THINK_SITE, user + turn * self.users)
+            think = self.draw(group.think, key, THINK_SITE, user + turn * self.standstill.users)
             yield after(self.env, think, ops.ARRIVAL)
-            self.count_at_once()
+            self.standstill.count_user(self.env.now)
             yield from self.execute(self.begin_request(key, group.mix))
             self.strands += 1  # the user is back, thinking
             turn += 1
 
-    def count_at_once(self) -> None:
-        """Count the requests that users begin at one instant."""
-        now = self.env.now
-        self.instant, self.at_once = now, self.at_once + 1 if now == self.instant else 1
-
     def look_at_clock(self) -> None:
         """Raise if too much happens at one instant (not in a process: SimPy copies its errors)."""
-        if self.at_once > requests_at_once(self.users):
-            raise self.standstill.of_users(self.instant, self.rejected())
+        rejected, watch = self.rejected(), self.standstill
+        watch.look_at_users(watch.last_sent, watch.at_once, rejected)
         counts = self.events, self.requests_begun, lambda: self.in_flight
-        self.standstill.look(self.env.now, *counts, self.rejected())
+        watch.look(self.env.now, *counts, rejected)
 
     def rejected(self) -> np.ndarray:
         """Return how many each station has rejected in this bucket of time."""
