@@ -8,17 +8,10 @@ from __future__ import annotations
 
 import math
 
-from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.heap import CORE_DONE, ix, push, stamped
 from scalesim.engines.compiled.patience import leave_line
-from scalesim.engines.compiled.stations import (
-    CORE,
-    RESUME,
-    SELDOM,
-    SELDOM_KINDS,
-    advance_areas,
-    record_wait,
-)
-from scalesim.engines.compiled.strands import BLOCKED, draw, origin
+from scalesim.engines.compiled.stations import advance_areas, record_wait
+from scalesim.engines.compiled.strands import BLOCKED, draw
 from scalesim.kernels.draws import child_key, u01
 from scalesim.ops import BREAK, DEPARTURE, REPAIR, ROUNDING, TIMER
 
@@ -111,11 +104,11 @@ def arm(st, c, now):
     core.generation += 1
     time = st.strand[ix(core.strand)].mark / core.speed
     core.wears = core.wear < time
-    what = (c * SELDOM_KINDS + CORE) * 4 + SELDOM
+    stamp = stamped(CORE_DONE, core.generation)
     if core.wears:
-        push(st, now + core.wear, TIMER, what, core.generation)
+        push(st, now + core.wear, TIMER, c, stamp)
     else:
-        push(st, now + time, DEPARTURE, what, core.generation)
+        push(st, now + time, DEPARTURE, c, stamp)
 
 
 def settle(st, c, now):
@@ -230,9 +223,9 @@ def unit_operation(st, i, row, pc, s, key, now):
         restore(st, c, row.c, now)
         me.origin += 1
         return pc + 1
-    time = draw(st, row.b, key, row.site, origin(st, i))
+    time = draw(st, row.b, key, row.site, me.origin)
     if row.x > 0.0:
         wear_out(st, c, i, time, now)
     else:
-        push(st, now + time, TIMER, i * 4 + RESUME, 0)
+        push(st, now + time, TIMER, i)
     return BLOCKED

@@ -9,15 +9,24 @@ from __future__ import annotations
 from scalesim import ops
 from scalesim.engines.compiled.caches import warm_caches
 from scalesim.engines.compiled.closing import close_bucket
-from scalesim.engines.compiled.heap import as_bits, as_time, ix, push, settle_hole
+from scalesim.engines.compiled.heap import (
+    IF_WAITING,
+    RESUME,
+    SHARED_DONE,
+    as_bits,
+    as_time,
+    ix,
+    kind_of,
+    precedes,
+    push,
+    serial_of,
+    settle_hole,
+)
 from scalesim.engines.compiled.ladders import choose_shard
 from scalesim.engines.compiled.operations import drawn_time, end_strand, other_operation, route
 from scalesim.engines.compiled.requests import start_request, start_source, start_user
 from scalesim.engines.compiled.seldom import seldom_event, wait_over
 from scalesim.engines.compiled.stations import (
-    RESUME,
-    SELDOM,
-    SHARED_DONE,
     acquire,
     finish_service,
     finish_share,
@@ -97,9 +106,7 @@ def run_strand(st, i, now):
             if row.b >= 0:
                 instance = row.b
         elif op == ops.PICK:
-            value = me.client if row.c else me.item
-            count = st.clock[0].client_count if row.c else st.clock[0].key_count
-            instance = choose_shard(int(row.x), value, row.a, count, st.values) * row.b
+            instance = pick(row, me, st.clock, st.values)
             pc += 1
         elif op > ops.TRANSFER:
             then = other_operation(st, i, row, pc, instance, key, now)
@@ -145,7 +152,7 @@ def run_strand(st, i, now):
                 me.service = time
                 started = acquire(st, s, i, row.c, now)
             if started > 0:
-                push(st, now + time, ops.DEPARTURE, i * 4 + RESUME, 0)
+                push(st, now + time, ops.DEPARTURE, i)
             if started >= 0:
                 break
             me.status = ops.REJECTED
@@ -154,6 +161,16 @@ def run_strand(st, i, now):
     me.instance = instance
     me.key = key
     return why
+
+
+def pick(row, me, clock, values):
+    """Return the first instance of the shard that the strand row `me` goes to.
+
+    Called, not inlined: in the loop, the addresses it needs would be kept at hand for each strand.
+    """
+    value = me.client if row.c else me.item
+    count = clock[0].client_count if row.c else clock[0].key_count
+    return choose_shard(int(row.x), value, row.a, count, values) * row.b
 
 
 def resume(st, i, now):
@@ -176,20 +193,21 @@ def resume(st, i, now):
     return i
 
 
-def happen(st, what, serial, now):
+def happen(st, index, stamp, now):
     """Let an event happen; return the strand to run, or -1."""
-    kind = what & 3
-    i = what >> 2
-    if kind == RESUME:
-        return resume(st, i, now)
+    if stamp == RESUME:
+        return resume(st, index, now)
+    kind = kind_of(stamp)
+    serial = serial_of(stamp)
     if kind == SHARED_DONE:
-        if st.station[ix(i)].generation != serial:
+        if st.station[ix(index)].generation != serial:
             return -1
-        i = finish_share(st, i, now, False)
+        i = finish_share(st, index, now, False)
         st.strand[ix(i)].pc += 1
         return i
-    if kind == SELDOM:
-        return seldom_event(st, i, serial, now)
+    if kind > IF_WAITING:
+        return seldom_event(st, kind, index, serial, now)
+    i = index
     me = st.strand[ix(i)]
     if me.waiting != serial:
         return -1
@@ -229,15 +247,13 @@ def advance(st, limit):
             settle_hole(st)
             arrival = clock.next_at
             first = st.event[0]
-            if clock.size > 0 and (
-                first.at < arrival or (first.at == arrival and first.order < clock.next_order)
-            ):
+            if precedes(first.at, first.order, arrival, clock.next_order):
                 if first.at >= end:
                     why = BOUNDARY
                     break
                 now = as_time(first.at)
                 clock.hole = 1
-                i = happen(st, first.what, first.serial, now)
+                i = happen(st, first.index, first.stamp, now)
                 if i < 0:
                     continue
             else:

@@ -9,11 +9,11 @@ import math
 
 from scalesim import ops
 from scalesim.engines.compiled.caches import drop_key, fill, lookup
-from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.heap import IF_WAITING, ix, push, stamped
 from scalesim.engines.compiled.ladders import choose_target
 from scalesim.engines.compiled.requests import end_request
 from scalesim.engines.compiled.seldom import seldom_operation
-from scalesim.engines.compiled.stations import IF_WAITING, RESUME, reserve, unreserve
+from scalesim.engines.compiled.stations import reserve, unreserve
 from scalesim.engines.compiled.strands import (
     BLOCKED,
     NO_STRAND,
@@ -23,7 +23,6 @@ from scalesim.engines.compiled.strands import (
     leave_parent,
     make_ready,
     new_child,
-    origin,
 )
 from scalesim.engines.compiled.withdrawal import end_branch, enough, settle_join
 from scalesim.kernels.draws import BUCKETS, bucket, child_key, u01
@@ -39,7 +38,7 @@ def drawn_time(st, i, row, key):
     if which < 0:
         endpoint = st.endpoint[ix(st.strand[ix(i)].endpoint)]
         which = endpoint.response if row.c else endpoint.request
-    time = draw(st, which, key, row.site, origin(st, i))
+    time = draw(st, which, key, row.site, st.strand[ix(i)].origin)
     return time * row.x if row.op == ops.TRANSFER else time
 
 
@@ -141,7 +140,7 @@ def retry(st, i, row, key, now):
     delay = backoff_delay(rule, st.sampler, st.values, st.edge, st.height, key, row.site, attempt)
     record(st, rule.waits_tally, delay)
     if delay > 0.0:
-        push(st, now + delay, ops.TIMER, i * 4 + RESUME, 0)
+        push(st, now + delay, ops.TIMER, i)
         return BLOCKED
     return row.b
 
@@ -187,7 +186,7 @@ def set_timer(st, i, at):
     clock.serial += 1
     st.strand[ix(i)].waiting = clock.serial
     if at < math.inf:
-        push(st, at, ops.TIMER, i * 4 + IF_WAITING, clock.serial)
+        push(st, at, ops.TIMER, i, stamped(IF_WAITING, clock.serial))
 
 
 def wait(st, i, row, pc, key, now):
@@ -195,7 +194,7 @@ def wait(st, i, row, pc, key, now):
     me = st.strand[ix(i)]
     if enough(me, 1):
         return row.a
-    time = draw(st, row.b, key, row.site, origin(st, i))
+    time = draw(st, row.b, key, row.site, st.strand[ix(i)].origin)
     if time <= 0.0:
         return pc + 1
     me.joining = 1

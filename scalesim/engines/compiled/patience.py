@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scalesim import ops
-from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.heap import IF_WAITING, ix, push, stamped
 from scalesim.engines.compiled.skew_heap import remove
-from scalesim.engines.compiled.stations import IF_WAITING, acquire, advance_areas
+from scalesim.engines.compiled.stations import acquire, advance_areas
 from scalesim.engines.compiled.strands import ABSENT, unlink_next
 
 __all__ = ["acquire_within", "leave_line"]
@@ -17,7 +17,7 @@ def acquire_within(st, s, i, priority, patience, now):
     if granted == 0:
         serial = st.clock[0].serial
         st.strand[ix(i)].waiting = serial
-        push(st, now + patience, ops.TIMER, i * 4 + IF_WAITING, serial)
+        push(st, now + patience, ops.TIMER, i, stamped(IF_WAITING, serial))
     return granted
 
 

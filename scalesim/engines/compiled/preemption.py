@@ -7,14 +7,9 @@ of who pauses is what remains of it, and of who runs the (negative) moment of it
 
 from __future__ import annotations
 
-from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.heap import IF_WAITING, ix, push, stamped
 from scalesim.engines.compiled.skew_heap import insert, remove
-from scalesim.engines.compiled.stations import (
-    IF_WAITING,
-    advance_areas,
-    record_wait,
-    set_place,
-)
+from scalesim.engines.compiled.stations import advance_areas, record_wait, set_place
 from scalesim.ops import DEPARTURE
 from scalesim.plan.tables import SHORTEST
 
@@ -31,7 +26,7 @@ def start(st, here, i, now):
     clock = st.clock[0]
     clock.serial += 1
     me.waiting = clock.serial
-    push(st, me.until, DEPARTURE, i * 4 + IF_WAITING, me.waiting)
+    push(st, me.until, DEPARTURE, i, stamped(IF_WAITING, me.waiting))
 
 
 def pause(st, here, i, now):

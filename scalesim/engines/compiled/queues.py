@@ -10,10 +10,8 @@ from __future__ import annotations
 import math
 
 from scalesim import ops
-from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.heap import IF_WAITING, ix, push, stamped
 from scalesim.engines.compiled.stations import (
-    IF_WAITING,
-    RESUME,
     advance_areas,
     dequeue,
     record_wait,
@@ -46,7 +44,7 @@ def queue_operation(st, i, row, pc, instance, key, now):
         here.served += 1
         record_wait(st, st.limiter[ix(row.a)].station, now - me.since)
     elif op == ops.NAP:
-        push(st, now + nap_time(st, me, row, key, now), ops.TIMER, i * 4 + RESUME, 0)
+        push(st, now + nap_time(st, me, row, key, now), ops.TIMER, i)
         then = BLOCKED
     else:
         then = batch_operation(st, i, row, pc, st.batch[ix(row.a)], instance, now)
@@ -110,7 +108,7 @@ def admit(st, i, row, pc, now):
     me.since = now
     if at > now:
         here.deepest = max(here.deepest, here.depth)
-        push(st, now + (at - now), ops.DEPARTURE, i * 4 + RESUME, 0)
+        push(st, now + (at - now), ops.DEPARTURE, i)
         return BLOCKED
     return pc + 1
 
@@ -159,7 +157,7 @@ def gather(st, i, rule, s, now):
     if rule.linger < math.inf:
         st.clock[0].serial += 1
         me.waiting = st.clock[0].serial
-        push(st, now + rule.linger, ops.TIMER, i * 4 + IF_WAITING, me.waiting)
+        push(st, now + rule.linger, ops.TIMER, i, stamped(IF_WAITING, me.waiting))
     return False
 
 

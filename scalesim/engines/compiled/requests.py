@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from scalesim.engines.compiled.heap import CLASS_SHIFT, as_bits, ix, push
-from scalesim.engines.compiled.stations import RESUME
 from scalesim.engines.compiled.strands import draw, free_strand, make_ready, new_strand
 from scalesim.kernels.arrivals import (
     batch_gap,
@@ -79,8 +78,8 @@ def schedule_arrival(st, now):
     """Schedule the arrival of the next request."""
     clock = st.clock[0]
     number = clock.next_request
-    if st.source[0].kind == OPEN:
-        at = now + next_gap(st.source, st.segment, now, clock.next_work, number)
+    if clock.steady:
+        at = now + clock.next_work * st.segment[0].gap
     else:
         at = other_arrival(st, now, number)
     clock.next_at = as_bits(at)
@@ -91,7 +90,7 @@ def schedule_arrival(st, now):
 
 
 def other_arrival(st, now, number):
-    """Return when the next request of recorded or uncommonly spaced traffic arrives.
+    """Return when the next request arrives if it isn't chance at a steady rate that decides.
 
     Recorded times are taken as they are: no gap added to the clock gives every one of them back.
     """
@@ -99,6 +98,8 @@ def other_arrival(st, now, number):
     source = st.source
     key = clock.next_key
     kind = source[0].kind
+    if kind == OPEN:
+        return now + next_gap(source, st.segment, now, clock.next_work, number)
     if kind == RENEWAL:
         work = draw(st, source[0].gap, key, clock.gap_site, number)
         return now + next_gap(source, st.segment, now, work, number)
@@ -132,6 +133,7 @@ def begin(st, i, key, now):
     me.key = key
     me.started = now
     me.request = number
+    me.origin = number
     st.arrived[ix(me.endpoint)] += 1
     if number < len(st.requests):
         st.requests[ix(number), 0] = now
@@ -185,7 +187,7 @@ def think(st, i, now):
     turn = me.user + me.turns * st.clock[0].users
     law = st.source[ix(me.group)].think
     time = draw(st, law, user_key(st, i), st.clock[0].think_site, turn)
-    push(st, now + time, ARRIVAL, i * 4 + RESUME, 0)
+    push(st, now + time, ARRIVAL, i)
 
 
 def start_user(st, i, now):

@@ -10,13 +10,13 @@ from scalesim import ops
 from scalesim.engines.compiled.breakers import breaker_operation
 from scalesim.engines.compiled.caches import begin_fetch, end_fetch
 from scalesim.engines.compiled.cores import change_level, core_event, unit_operation, work
-from scalesim.engines.compiled.heap import ix
+from scalesim.engines.compiled.heap import CORE_DONE, ix
 from scalesim.engines.compiled.patience import acquire_within, leave_line
 from scalesim.engines.compiled.preemption import finish_preemptive, preempt
 from scalesim.engines.compiled.queues import queue_operation
 from scalesim.engines.compiled.starts import start_operation
-from scalesim.engines.compiled.stations import CORE, SELDOM_KINDS, finish_share, share
-from scalesim.engines.compiled.strands import BLOCKED, draw, origin
+from scalesim.engines.compiled.stations import finish_share, share
+from scalesim.engines.compiled.strands import BLOCKED, draw
 from scalesim.engines.compiled.versions import version_operation
 
 __all__ = ["seldom_event", "seldom_operation", "wait_over"]
@@ -52,7 +52,7 @@ def seldom_operation(st, i, row, pc, instance, key, now):
 def timed_operation(st, i, row, pc, s, key, now):
     """Run an operation that draws a time at station s; return what comes next."""
     op = row.op
-    time = draw(st, row.b, key, row.site, origin(st, i))
+    time = draw(st, row.b, key, row.site, st.strand[ix(i)].origin)
     st.strand[ix(i)].inside = int(op != ops.ACQUIRE_WITHIN)
     if op == ops.CONTEND:
         share(st, s, i, time, now, True)
@@ -70,11 +70,9 @@ def timed_operation(st, i, row, pc, s, key, now):
     return BLOCKED
 
 
-def seldom_event(st, what, serial, now):
-    """Let an event of kind SELDOM happen; return the strand to run, or -1."""
-    kind = what % SELDOM_KINDS
-    index = what // SELDOM_KINDS
-    if kind == CORE:
+def seldom_event(st, kind, index, serial, now):
+    """Let an event of a seldom kind happen; return the strand to run, or -1."""
+    if kind == CORE_DONE:
         i = core_event(st, index, serial, now)
     elif st.station[ix(index)].generation == serial:
         i = finish_share(st, index, now, True)

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from scalesim.engines.compiled.caches import NOBODY
+from scalesim.engines.compiled.heap import NEVER
 from scalesim.engines.compiled.strands import FREE
 from scalesim.kernels.draws import BUCKETS
 from scalesim.kernels.sampling import ziggurat_tables
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan, tables
-from scalesim.plan.tables import FIFO, REPLAY, SOURCE
+from scalesim.plan.tables import FIFO, OPEN, REPLAY, SOURCE
 from scalesim.recording import FLOW_SERIES, TALLY_SERIES, RunSpec
 
 __all__ = ["FOREVER", "State", "grown", "new_state"]
@@ -32,6 +33,7 @@ CLOCK = np.dtype(
         ("key", "u8"),
         ("next_key", "u8"),
         ("plain", "i8"),
+        ("steady", "i8"),
         ("sequence", "i8"),
         ("size", "i8"),
         ("hole", "i8"),
@@ -61,7 +63,7 @@ CLOCK = np.dtype(
         ("users", "i8"),
     ]
 )
-EVENT = np.dtype([("at", "i8"), ("order", "i8"), ("what", "i8"), ("serial", "i8")])
+EVENT = np.dtype([("at", "i8"), ("order", "i8"), ("index", "i8"), ("stamp", "i8")])
 STATION_STATE = np.dtype(
     [
         ("slots", "f8"),
@@ -243,6 +245,9 @@ def new_state(plan: Plan, spec: RunSpec, sites: dict[str, int]) -> State:
     clock["seed"] = spec.seed
     several = len(plan.endpoint) > 1 or plan.popularity["kind"].any()
     clock["plain"] = not several and plan.source["kind"][0] != REPLAY
+    first = plan.source[0]
+    steady = first["kind"] == OPEN and first["random"] and not first["repeat"]
+    clock["steady"] = steady and len(plan.segment) == 1
     users = int(plan.source["users"].sum())
     clock["users"] = users
     for name, site in sites.items():
@@ -342,5 +347,6 @@ def grown(state: State, strands: int = 0) -> State:
     frame = np.zeros(new * depth, FRAME)
     frame[: old * depth] = state.frame
     event = np.zeros(max(2 * len(state.event), 4 * new + 64), EVENT)
+    event["at"] = NEVER
     event[: len(state.event)] = state.event
     return state._replace(strand=strand, frame=frame, event=event)

@@ -8,7 +8,7 @@ change of either level, so that utilization and queue depth are averages over ti
 
 from __future__ import annotations
 
-from scalesim.engines.compiled.heap import ix, push
+from scalesim.engines.compiled.heap import SHARED_DONE, SLOWED_DONE, ix, push, stamped
 from scalesim.engines.compiled.skew_heap import insert, merge, remove
 from scalesim.engines.compiled.strands import make_ready
 from scalesim.kernels.draws import BUCKETS, bucket
@@ -16,10 +16,6 @@ from scalesim.ops import DEPARTURE, ROUNDING
 from scalesim.plan.tables import LCFS, PRIORITY, SHORTEST
 
 __all__ = [
-    "IF_WAITING",
-    "RESUME",
-    "SELDOM",
-    "SHARED_DONE",
     "acquire",
     "advance_areas",
     "finish_service",
@@ -33,19 +29,18 @@ __all__ = [
     "unreserve",
 ]
 
-RESUME, SHARED_DONE, IF_WAITING, SELDOM = 0, 1, 2, 3
-"""Kinds of event; ``what`` is index * 4 + kind. IF_WAITING: something ends the wait of a strand, if
-it still waits under that number. A SELDOM one's index holds its own kind."""
-SLOWED_DONE, CORE = 0, 1
-SELDOM_KINDS = 8
-"""Kinds of seldom event, and how many there may be: ``index * SELDOM_KINDS + kind``."""
-
 
 def advance_areas(here, now):
     """Bring the areas of station row `here` up to `now`."""
     elapsed = now - here.since
     here.busy_area += here.busy * elapsed
     here.depth_area += here.depth * elapsed
+    here.since = now
+
+
+def advance_busy(here, now):
+    """Do so where nobody waits: with a slot free, or none in line for the one that will be."""
+    here.busy_area += here.busy * (now - here.since)
     here.since = now
 
 
@@ -132,7 +127,7 @@ def acquire(st, s, i, priority, now):
     """Return 1 if granted at once, 0 if waiting, -1 if rejected."""
     here = st.station[ix(s)]
     if here.busy < here.slots:
-        advance_areas(here, now)
+        advance_busy(here, now)
         here.busy += 1
         here.granted += 1
         return 1
@@ -144,23 +139,25 @@ def acquire(st, s, i, priority, now):
 def release(st, s, now):
     """Give a slot back; the first in line, which is past its ACQUIRE, becomes ready."""
     here = st.station[ix(s)]
-    advance_areas(here, now)
     here.served += 1
     if here.head >= 0:
+        advance_areas(here, now)
         make_ready(st, dequeue(st, s, now))
     else:
+        advance_busy(here, now)
         here.busy -= 1
 
 
 def finish_service(st, s, now):
     """End a service; the first in line starts at once."""
     here = st.station[ix(s)]
-    advance_areas(here, now)
     here.served += 1
     if here.head >= 0:
+        advance_areas(here, now)
         i = dequeue(st, s, now)
-        push(st, now + st.strand[ix(i)].service, DEPARTURE, i * 4 + RESUME, 0)
+        push(st, now + st.strand[ix(i)].service, DEPARTURE, i)
     else:
+        advance_busy(here, now)
         here.busy -= 1
 
 
@@ -219,8 +216,8 @@ def schedule_sharing(st, s, now, slowed):
     here.generation += 1
     left = st.strand[ix(here.head)].mark - here.virtual
     delay = max(left, 0.0) / sharing_rate(st, s, slowed)
-    what = (s * SELDOM_KINDS + SLOWED_DONE) * 4 + SELDOM if slowed else s * 4 + SHARED_DONE
-    push(st, now + delay, DEPARTURE, what, here.generation)
+    kind = SLOWED_DONE if slowed else SHARED_DONE
+    push(st, now + delay, DEPARTURE, s, stamped(kind, here.generation))
 
 
 def share(st, s, i, demand, now, slowed):

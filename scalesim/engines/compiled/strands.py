@@ -20,7 +20,6 @@ __all__ = [
     "make_ready",
     "new_child",
     "new_strand",
-    "origin",
     "put_back",
     "take_ready",
     "unlink_next",
@@ -42,12 +41,6 @@ ABSENT = -2
 def draw(st, which, key, site, number):
     """Return a draw from sampler `which`, for request `number`."""
     return sample(st.sampler, ix(which), st.values, st.edge, st.height, key, site, number)
-
-
-def origin(st, i):
-    """Return the number of the request on whose behalf strand i runs."""
-    me = st.strand[ix(i)]
-    return me.request if me.request >= 0 else me.origin
 
 
 def make_ready(st, i):
@@ -138,7 +131,7 @@ def new_child(st, parent, program, instance, key, now):
     me.item = other.item
     me.client = other.client
     me.endpoint = other.endpoint
-    me.origin = origin(st, parent)
+    me.origin = other.origin
     me.begun = other.started if other.request >= 0 else other.begun
     return i
 
