@@ -162,7 +162,7 @@ def simulate(
         for table in (
             results.requests_table(**narrow),
             results.resources_table(**narrow),
-            results.components_table(),
+            results.components_table(**narrow),
         ):
             if len(table):
                 click.echo()

@@ -342,9 +342,12 @@ class Results(Measured):
         """Return one row for each resource (or each instance of it), with intervals."""
         return tables.resources(self, instances, intervals)
 
-    def components_table(self) -> pd.DataFrame:
-        """Return hit ratios, replication lag, shard skew, retries and message times."""
-        return tables.components(self)
+    def components_table(self, *, intervals: bool = True) -> pd.DataFrame:
+        """Return hit ratios, replication lag, shard skew, retries, message times; with intervals.
+
+        Counts have none.
+        """
+        return tables.components(self, intervals)
 
     def levels_table(self) -> pd.DataFrame:
         """Return mean and quantiles over time of each number whose shares of time are kept."""

@@ -11,7 +11,13 @@ import numpy as np
 from scalesim.ops import COMPLETED, OUTCOMES
 from scalesim.plan.tables import AMOUNT
 from scalesim.results.latency import histogram_quantile
-from scalesim.results.metrics import interval_columns
+from scalesim.results.metric_definitions import (
+    PARTS_OF_CALLS,
+    components_counted,
+    metric_names,
+    ratios_of,
+)
+from scalesim.results.metrics import estimate, interval_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,95 +129,61 @@ def resources(results: Results, instances: bool, intervals: bool) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def component_rows(results: Results) -> list[dict[str, Any]]:
-    """Return what is measured per component beside its resources: (component, metric, value)."""
-    plan, rows, time = results.plan, [], results.measured_time or math.nan
-
-    def add(component: str, metric: str, value: float) -> None:
-        rows.append({"component": component, "metric": metric, "value": value})
-
-    for name, cache in results.caches.items():
-        lookups = cache["hits"] + cache["misses"]
-        add(name, "hit_ratio", cache["hits"] / lookups if lookups else math.nan)
-        add(name, "lookups", lookups)
-        add(name, "evictions", cache["evictions"])
-        if getattr(results.topology[name], "coalesce", False):
-            add(name, "coalesced", cache["coalesced"])
-    tally = results.pooled("tally")
-    for k, (name, metric) in enumerate(plan.tally_names):
-        if metric.endswith(".backoff"):
-            waited = float(tally["total"][k]) / time
-            add(name, f"waiting_to_retry_mean[{metric.removesuffix('.backoff')}]", waited)
-            continue
-        histogram = results.histogram("tally", [k])
-        count = int(tally["count"][k])
-        add(name, f"{metric}_count", count)
-        add(name, f"{metric}_mean_s", float(tally["total"][k] / count) if count else math.nan)
-        add(name, f"{metric}_p50_s", histogram_quantile(histogram, 0.5))
-        add(name, f"{metric}_p99_s", histogram_quantile(histogram, 0.99))
-        add(name, f"{metric}_max_s", float(tally["longest"][k]) if count else math.nan)
-    for row in (*_counted(results, time), *_batch_sizes(results), *_shard_skews(results)):
-        add(*row)
+def component_rows(results: Results, intervals: bool) -> list[dict[str, Any]]:
+    """Return what is measured per component beside its resources; counts have no interval."""
+    known = set(metric_names(results)) if intervals else set()
+    rows = []
+    for component, metric, value in _of_components(results):
+        row = {"component": component, "metric": metric, "value": value}
+        if intervals:
+            name, low, high = f"{metric}@{component}", math.nan, math.nan
+            if name in known:
+                found = estimate(results, name, results.confidence)
+                low, high = found.low, found.high
+            row |= {"low": low, "high": high}
+        rows.append(row)
     return rows
 
 
-def _batch_sizes(results: Results) -> Iterator[tuple[str, str, float]]:
-    """Yield for each queue that takes batches the mean size of those taken."""
-    labels, counter = results.plan.station_labels, results.pooled("counter")
-    for rule in results.plan.batch:
-        queue = labels[rule["station"]]
-        members = [s for s, x in enumerate(labels) if x[:2] == queue[:2]]
-        taken, batches = results.station["granted"][members].sum(), counter[rule["counter"]]
-        size = float(taken / batches) if batches else math.nan
-        yield queue.component, "batch_size_mean", size
-
-
-def _shard_skews(results: Results) -> Iterator[tuple[str, str, float]]:
-    """Yield how much busier the busiest shard is, for each component that is sharded."""
-    for name, part in results.topology.components.items():
-        shards = getattr(part, "shards", 1)
-        if shards > 1:
-            yield name, "shard_skew", _shard_skew(results, name, shards)
-
-
-def _counted(results: Results, time: float) -> Iterator[tuple[str, str, float]]:
-    """Yield (component, metric, value) of everything counted, in `time` s."""
+def _of_components(results: Results) -> Iterator[tuple[str, str, float]]:
+    """Yield (component, metric, value)."""
+    plan = results.plan
+    for name, cache in results.caches.items():
+        lookups = cache["hits"] + cache["misses"]
+        yield name, "hit_ratio", cache["hits"] / lookups if lookups else math.nan
+        yield name, "lookups", lookups
+        yield name, "evictions", cache["evictions"]
+        if getattr(results.topology[name], "coalesce", False):
+            yield name, "coalesced", cache["coalesced"]
+    tally = results.pooled("tally")
+    for k, (name, metric) in enumerate(plan.tally_names):
+        if metric.endswith(".backoff"):
+            continue  # shown as the mean number that wait
+        histogram = results.histogram("tally", [k])
+        count = int(tally["count"][k])
+        yield name, f"{metric}_count", count
+        yield name, f"{metric}_mean_s", float(tally["total"][k] / count) if count else math.nan
+        yield name, f"{metric}_p50_s", histogram_quantile(histogram, 0.5)
+        yield name, f"{metric}_p99_s", histogram_quantile(histogram, 0.99)
+        yield name, f"{metric}_max_s", float(tally["longest"][k]) if count else math.nan
     counter = results.pooled("counter")
-    values = {key: int(n) for key, n in zip(results.plan.counter_names, counter, strict=True)}
-    for (name, metric), value in values.items():
+    for (name, metric), count in zip(plan.counter_names, counter.tolist(), strict=True):
         label, _, what = metric.rpartition(".")
-        calls = values.get((name, f"{label}.calls")) or math.nan
-        if what == "attempts":
-            yield name, f"offered_rate_rps[{label}]", value / time
-            yield name, f"retry_amplification[{label}]", value / calls
-        elif what == "first_failed":
-            yield name, f"first_attempt_failed_ratio[{label}]", value / calls
-        elif what.startswith("breaker_"):
-            yield name, f"{what}[{label}]", value
-        elif what != "calls":
-            yield name, metric, value
-        if what == "stale_reads":
-            yield name, "stale_read_ratio", value / (values[name, "reads"] or math.nan)
-        if what == "cold_starts":
-            granted = int(results.station["granted"][results.stations_of(name, "workers")].sum())
-            yield name, "cold_start_ratio", value / (granted or math.nan)
+        if what.startswith("breaker_"):
+            yield name, f"{what}[{label}]", count
+        elif not metric.endswith(PARTS_OF_CALLS):
+            yield name, metric, count
+    for name in components_counted(results):
+        for metric in ratios_of(results, name):
+            yield name, metric, estimate(results, f"{metric}@{name}", results.confidence).value
 
 
-def _shard_skew(results: Results, name: str, shards: int) -> float:
-    """Return the busiest shard's query rate over the mean shard's."""
-    labels = results.plan.station_labels
-    members = [
-        s for s, x in enumerate(labels) if x.component == name and x.resource == "connections"
-    ]
-    arrived = results.station["arrived"][members].reshape(shards, -1).sum(axis=1)
-    return float(arrived.max() / arrived.mean()) if arrived.sum() else math.nan
-
-
-def components(results: Results) -> pd.DataFrame:
+def components(results: Results, intervals: bool) -> pd.DataFrame:
     """Return the component metrics as a long table."""
     import pandas as pd
 
-    return pd.DataFrame(component_rows(results), columns=["component", "metric", "value"])
+    columns = ["component", "metric", "value", *(["low", "high"] if intervals else [])]
+    return pd.DataFrame(component_rows(results, intervals), columns=columns)
 
 
 def keys(results: Results) -> pd.DataFrame:

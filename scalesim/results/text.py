@@ -104,7 +104,7 @@ def as_dict(results: Results) -> dict[str, Any]:
         },
         "endpoints": requests(results, True).to_dict("records"),
         "resources": resources(results, False, True).to_dict("records"),
-        "components": component_rows(results),
+        "components": component_rows(results, True),
     }
     return {key: plain(value) for key, value in data.items()}
 

@@ -7,7 +7,9 @@ import pytest
 from intervals.repeated_runs import single
 
 import scalesim as ss
+from scalesim.components import fail
 from scalesim.errors import InvalidInput
+from scalesim.policies.sharding import ModuloSharding
 from scalesim.results.warmup import mser
 from scalesim.studies.compare import compare
 
@@ -58,7 +60,41 @@ def starting() -> ss.Topology:
     return ss.Topology(ss.Service("server", **own), entry="server")
 
 
+def failing() -> ss.Topology:
+    """Return a server of which each fifth answer is a failure."""
+    steps = [ss.compute(ss.Exponential(0.02)), fail(0.2)]
+    server = ss.Service("server", workers=10**5, cores=10**5, endpoints={"get": steps})
+    return ss.Topology(server, entry="server")
+
+
+def sharded() -> ss.Topology:
+    """Return a database of two shards, keys in turn to one and the other."""
+    own = {"connections": 1, "read": ss.Exponential(0.01)}
+    database = ss.Database("db", shards=2, sharding=ModuloSharding(), **own)
+    return ss.Topology(database, entry="db")
+
+
+def batched() -> ss.Topology:
+    """Return a queue whose consumer takes up to 4 messages at once."""
+    handler = [ss.sleep(ss.Exponential(0.02))]
+    return ss.Topology(ss.MessageQueue("jobs", handler=handler, batch=(1, 4)), entry="jobs")
+
+
+RETRIED = ss.Traffic(40.0, retry=ss.Retry(3, backoff=(0.05, 0.1), on="failed"))
 COUNTED = {
+    # Three attempts, of which each fails by chance: 1 + 0.2 + 0.04 of them for each request.
+    "first_attempt_failed_ratio[get]@client": (failing(), RETRIED, 0.2),
+    "retry_amplification[get]@client": (failing(), RETRIED, 1.24),
+    "offered_rate_rps[get]@client": (failing(), RETRIED, 40.0 * 1.24),
+    "waiting_to_retry_mean[get]@client": (failing(), RETRIED, 40.0 * (0.2 * 0.05 + 0.04 * 0.1)),
+    # Keys 0 and 2 of three, with weights 1 and 1/3 beside 1/2, are in one of the two shards.
+    "shard_skew@db": (
+        sharded(),
+        ss.Traffic(9.0, mix={"read": 1.0, "write": 0.0}, keys=ss.Zipf(3, 1.0)),
+        2 * (4 / 3) / (11 / 6),
+    ),
+    # As in tests/theory/test_admission.py.
+    "batch_size_mean@jobs": (batched(), ss.Traffic(120.0), 2.59419079654),
     # A read finds the last write x s old, x exponential with rate 2/s: stale if it is still on its
     # way. M/M/1 with setups: an idle server is met by the share of requests that the cycle says.
     "stale_read_ratio@db": (
@@ -81,8 +117,9 @@ def test_ratios_of_what_is_counted_have_intervals(name: str, trials: int, method
     assert found.covers(truth)
     assert 0 < found.relative < 0.15
     metric, _, component = name.partition("@")
-    table = results.components_table().set_index(["component", "metric"])["value"]
-    assert found.value == pytest.approx(table[component, metric], rel=1e-12)
+    table = results.components_table().set_index(["component", "metric"])
+    shown = table.loc[(component, metric)]
+    assert shown[["value", "low", "high"]].tolist() == [found.value, found.low, found.high]
 
 
 def test_precision_and_comparison_take_ratios_of_what_is_counted() -> None:
