@@ -186,7 +186,10 @@ def backoff_delay(rule, sampler, values, edge, height, key, site, attempt):
         delay = values[rule.first + min(attempt, rule.count) - 1]
     else:
         delay = rule.backoff
-        for _ in range(1, attempt):
+        grows = (
+            delay > 0.0 and rule.factor > 1.0
+        )  # else a request's attempts could be without bound
+        for _ in range(1, attempt if grows else 1):
             delay *= rule.factor
             if delay >= rule.cap:
                 break
