@@ -33,5 +33,6 @@ answer = ss.forecast(
     objective=ss.Objective(latency=ss.ms(300), error_ratio=0.001),
 )
 print(answer.verdict)
-print("Why:", answer.first_break.evidence)
-print("Levers that were simulated:", *answer.fix.tried, sep="\n  ")
+if answer.first_break and answer.fix:  # else it holds all 18 months, or nothing would help
+    print("Why:", answer.first_break.evidence)
+    print("Levers that were simulated:", *answer.fix.tried, sep="\n  ")

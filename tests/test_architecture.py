@@ -161,23 +161,53 @@ def test_names_for_type_checkers_are_those_that_load_when_first_used() -> None:
     }
 
 
-def test_type_checkers_know_the_names(tmp_path: Path) -> None:
+FIELDS = """
+import numpy as np
+import scalesim as ss
+
+ss.Traffic(5, mix={"get": 1}, keys=ss.Zipf(100, 1), retry=ss.Retry(3, backoff=[1, 2], on="failed"))
+ss.Traffic(rate=ss.RateProfile(np.ones(24), bucket=3600))
+ss.LoadBalancer("edge", targets=["web", "other"], policy="random", weights={"web": 2})
+ss.Database("db", connections=8, read=0.01, write=ss.Exponential(0.02))
+web = ss.Service("web", workers=4, endpoints={"get": [ss.compute(0.01), ss.call("db.read")]})
+reveal_type(web.endpoints)
+reveal_type(ss.Database("db", connections=8).read)
+ss.Traffic("5")
+ss.LoadBalancer("edge", targets=5)
+ss.Database("db", connection=8)
+web.workers = 5
+"""
+
+
+def test_type_checkers_know_the_names_and_what_fields_take(tmp_path: Path) -> None:
     import scalesim
 
-    user = tmp_path / "user.py"
+    names, fields = tmp_path / "names.py", tmp_path / "fields_.py"
     lines = ["import scalesim", *(f"reveal_type(scalesim.{name})" for name in scalesim.__all__)]
-    user.write_text("\n".join(lines), encoding="utf-8")
+    names.write_text("\n".join(lines), encoding="utf-8")
+    fields.write_text(FIELDS, encoding="utf-8")
+    examples = sorted((ROOT / "examples").glob("*.py"))
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--no-error-summary", str(user)],
+        [sys.executable, "-m", "mypy", "--strict", names, fields, *examples],
         cwd=ROOT,
         env=os.environ | {"MYPYPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
     )
-    types = re.findall(r'note: Revealed type is "(.+)"', done.stdout)
+    told = re.findall(r"(\w+)\.py:(\d+): (note|error): (.+)", done.stdout)
+    types = [text for file, _, _, text in told if file == "names"]
     assert len(types) == len(scalesim.__all__), done.stdout + done.stderr
-    assert not [each for each in types if not each.startswith(("def ", "Overload(def "))]
+    pattern = re.compile(r'Revealed type is "(def |Overload\(def )')
+    assert not [each for each in types if not pattern.match(each)]
+    line = dict(enumerate(FIELDS.splitlines(), start=1))
+    others = [(line.get(int(n), file), text) for file, n, _, text in told if file != "names"]
+    kept = "".join(text for said, text in others if said.startswith("reveal_type"))
+    assert "Endpoint" in kept and "Distribution" in kept and "float" not in kept
+    wrong = list(dict.fromkeys(said for said, _ in others if not said.startswith("reveal_type")))
+    at = line[max(n for n in line if line[n].startswith("reveal_type"))]
+    expected = FIELDS.partition(at)[2].split("\n")
+    assert wrong == [said for said in expected if said], done.stdout
 
 
 def test_version_is_a_release_number() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Container, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from scalesim.distributions import Distribution
@@ -18,6 +17,8 @@ from scalesim.fields import Description, Family, Name, Number, param
 
 if TYPE_CHECKING:
     from scalesim.policies.load_balancing import BalancingPolicy
+
+from scalesim.fields import described
 
 __all__ = ["COMPONENTS", "Component", "Emitter", "MachineComponent", "Reference"]
 
@@ -158,7 +159,7 @@ class Emitter(Protocol):
         """Return (component, instance) pairs that a balancer may send to."""
 
 
-@dataclass(frozen=True)
+@described
 class Component(Description):
     """Base of all components.
 
@@ -197,7 +198,7 @@ class Component(Description):
         """Declare stations and emit one program per endpoint."""
 
 
-@dataclass(frozen=True)
+@described
 class MachineComponent(Component):
     """A component that runs on machines somebody pays for.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
-from scalesim.distributions import Constant, Distribution, times
+from scalesim.distributions import Constant, times
+from scalesim.distributions.base import AsDistribution
 from scalesim.errors import Problem
-from scalesim.fields import Flag, Integer, Name, Number, OneOf, param
+from scalesim.fields import Flag, Given, Integer, Name, Number, OneOf, described, param
 from scalesim.policies.eviction import EVICTION, EvictionPolicy, Lru, eviction_code
 
 __all__ = ["Cache"]
@@ -19,7 +19,7 @@ _MOST_ITEMS = 10**9
 
 
 @COMPONENTS.add("cache")
-@dataclass(frozen=True)
+@described
 class Cache(MachineComponent):
     """A look-aside cache in front of `origin`.
 
@@ -55,7 +55,9 @@ class Cache(MachineComponent):
     """
 
     capacity: int | None = param(Integer(1, _MOST_ITEMS), "items that fit", default=None)
-    eviction: EvictionPolicy = param(OneOf(EVICTION), "which item goes when full", default=Lru())
+    eviction: Given[EvictionPolicy, EvictionPolicy | str] = param(
+        OneOf(EVICTION), "which item goes when full", default=Lru()
+    )
     ttl: float = param(
         Number("s", above=0, infinite=True), "age at which an item expires", default=float("inf")
     )
@@ -73,7 +75,7 @@ class Cache(MachineComponent):
         Name(choices=("shared", "in_process")), "one cache, or one an instance", default="shared"
     )
     start: str = param(Name(choices=("cold", "warm")), "what it holds at first", default="cold")
-    delay: Distribution = param(times(), "time of one operation", default=Constant(0.0))
+    delay: AsDistribution = param(times(), "time of one operation", default=Constant(0.0))
     concurrency: int | None = param(Integer(1, 10**6), "operations served at once", default=None)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import Emitter, Reference
@@ -16,13 +15,13 @@ from scalesim.components.steps import (
     steps_kind,
     steps_references,
 )
-from scalesim.fields import Name, param
+from scalesim.fields import AsTuple, Name, described, param
 
 __all__ = ["Cached", "cached"]
 
 
 @STEPS.add("cached")
-@dataclass(frozen=True)
+@described
 class Cached(Step):
     """Cache-aside in the caller's own hands: a hit is all; a miss runs `miss`, then stores the key.
 
@@ -38,7 +37,7 @@ class Cached(Step):
     """
 
     cache: str = param(Name("a cache"), "where the key is looked up", kw_only=False)
-    miss: tuple[Step, ...] = param(steps_kind(), "what a miss does", kw_only=False)
+    miss: AsTuple[Step] = param(steps_kind(), "what a miss does", kw_only=False)
 
     @property
     def computations(self) -> int:
@@ -60,4 +59,4 @@ class Cached(Step):
 
 def cached(cache: str, miss: Sequence[Step]) -> Cached:
     """Return a step that looks the key up in `cache`, and on a miss runs `miss` and stores it."""
-    return Cached(cache, miss)  # type: ignore[arg-type]
+    return Cached(cache, miss)

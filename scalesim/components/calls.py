@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import Emitter, Reference
 from scalesim.components.circuit_breaker import CircuitBreaker
 from scalesim.components.retries import Retry, lower_retry
 from scalesim.components.steps import STEPS, Scope, Step
-from scalesim.distributions import Constant, Distribution, times
+from scalesim.distributions import Constant, times
+from scalesim.distributions.base import AsDistribution
 from scalesim.errors import Problem
-from scalesim.fields import Description, Flag, Integer, Name, Nested, Number, param
+from scalesim.fields import (
+    Description,
+    Flag,
+    Integer,
+    Name,
+    Nested,
+    Number,
+    described,
+    param,
+)
 
 __all__ = ["Call", "Hedge", "Scatter", "call", "check_cancel", "lower_attempts", "scatter"]
 
 
-@dataclass(frozen=True)
+@described
 class Hedge(Description):
     """Send a copy of a call if the answer takes long; the first answer counts.
 
@@ -40,7 +49,7 @@ class Hedge(Description):
     """
 
     primary = "after"
-    after: Distribution = param(times(), "wait before each further copy", kw_only=False)
+    after: AsDistribution = param(times(), "wait before each further copy", kw_only=False)
     copies: int = param(Integer(1, 100), "copies beside the first", default=1)
     cancel: bool = param(Flag(), "the first answer withdraws the other copies", default=False)
     distinct: bool = param(Flag(), "each copy goes to another instance", default=False)
@@ -140,7 +149,7 @@ def _lower_copies(
 
 
 @STEPS.add("call")
-@dataclass(frozen=True)
+@described
 class Call(Step):
     """Call an endpoint and wait for the answer, holding the worker meanwhile.
 
@@ -198,7 +207,7 @@ class Call(Step):
 
 
 @STEPS.add("scatter")
-@dataclass(frozen=True)
+@described
 class Scatter(Step):
     """Call an endpoint at every instance or shard at once, and wait for answers.
 

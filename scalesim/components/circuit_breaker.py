@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scalesim.components.base import Emitter
 from scalesim.errors import Problem
-from scalesim.fields import Description, Integer, Number, param
+from scalesim.fields import Description, Integer, Number, described, param
 from scalesim.policies.breaking import STATES
 
 __all__ = ["CircuitBreaker"]
@@ -15,7 +14,7 @@ __all__ = ["CircuitBreaker"]
 _RATIO, _WINDOW = 0.5, 100
 
 
-@dataclass(frozen=True)
+@described
 class CircuitBreaker(Description):
     """Reject calls at once while too many fail, as Nygard, "Release it!" (2007) proposed.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent
 from scalesim.components.processors import CPU_DISCIPLINES, check_slowdown, processors
 from scalesim.distributions import Constant, Distribution, times
+from scalesim.distributions.base import AsDistribution, AsDistributionOrNone
 from scalesim.errors import Problem
-from scalesim.fields import Flag, Integer, Name, Number, OneOf, param
+from scalesim.fields import Flag, Given, Integer, Name, Number, OneOf, described, param
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
 from scalesim.policies.sharding import SHARDING, HashSharding, ShardingPolicy, sharding_code
 
@@ -20,7 +20,7 @@ _DISCIPLINES = tuple(each for each in CPU_DISCIPLINES if not each.startswith("pr
 
 
 @COMPONENTS.add("database")
-@dataclass(frozen=True)
+@described
 class Database(MachineComponent):
     """A database: ``shards`` groups of one primary and ``read_replicas`` replicas each.
 
@@ -73,8 +73,8 @@ class Database(MachineComponent):
     """
 
     connections: int = param(Integer(1, 10_000_000), "queries served at once, a node")
-    read: Distribution = param(times(), "processor demand of a read", default=Constant(0.0))
-    write: Distribution = param(times(), "processor demand of a write", default=Constant(0.0))
+    read: AsDistribution = param(times(), "processor demand of a read", default=Constant(0.0))
+    write: AsDistribution = param(times(), "processor demand of a write", default=Constant(0.0))
     queue_limit: int | None = param(Integer(0), "queries that may wait, a node", default=None)
     cores: int = param(Integer(1, 100_000), "processor cores, a node", default=1)
     cpu_discipline: str = param(
@@ -93,11 +93,11 @@ class Database(MachineComponent):
     reads_from: str = param(
         Name(choices=("replicas", "primary", "all")), "who serves reads", default="replicas"
     )
-    balancing: BalancingPolicy = param(
+    balancing: Given[BalancingPolicy, BalancingPolicy | str] = param(
         OneOf(BALANCING), "how reads spread over nodes", default=RoundRobin()
     )
-    apply: Distribution | None = param(times(), "demand of applying a write", default=None)
-    apply_delay: Distribution = param(
+    apply: AsDistributionOrNone = param(times(), "demand of applying a write", default=None)
+    apply_delay: AsDistribution = param(
         times(), "time until a write gets to a replica", default=Constant(0.0)
     )
     apply_workers: int = param(
@@ -106,7 +106,7 @@ class Database(MachineComponent):
     count_stale_reads: bool = param(Flag(), "count reads that miss a write", default=False)
     shards: int = param(Integer(1, 100_000), "number of shards", default=1)
     shard_key: str = param(Name(choices=("key", "client")), "what decides the shard", default="key")
-    sharding: ShardingPolicy = param(
+    sharding: Given[ShardingPolicy, ShardingPolicy | str] = param(
         OneOf(SHARDING), "how keys map to shards", default=HashSharding()
     )
 

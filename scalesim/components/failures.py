@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import Emitter
 from scalesim.distributions import Distribution, times
+from scalesim.distributions.base import AsDistribution
 from scalesim.errors import Problem
-from scalesim.fields import Description, Integer, Name, param
+from scalesim.fields import Description, Integer, Name, described, param
 
 __all__ = ["Failures"]
 
 
-@dataclass(frozen=True)
+@described
 class Failures(Description):
     """Units that break down: each core by itself, or all cores of an instance at once.
 
@@ -36,8 +36,8 @@ class Failures(Description):
         Whether the time to failure passes whenever the unit is up, or only while it computes.
     """
 
-    time_to_failure: Distribution = param(times(), "how long a unit works")
-    repair_time: Distribution = param(times(), "how long a repair takes")
+    time_to_failure: AsDistribution = param(times(), "how long a unit works")
+    repair_time: AsDistribution = param(times(), "how long a repair takes")
     of: str = param(Name(choices=("core", "instance")), "what fails as one", default="core")
     crews: int | None = param(Integer(1), "repairs at once", default=None)
     when: str = param(

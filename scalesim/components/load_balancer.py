@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
-from scalesim.distributions import Constant, Distribution, times
+from scalesim.distributions import Constant, times
+from scalesim.distributions.base import AsDistribution
 from scalesim.errors import Problem, nearest
-from scalesim.fields import ListOf, MapOf, Name, Number, OneOf, param
+from scalesim.fields import (
+    AsTuple,
+    Given,
+    ListOf,
+    MapOf,
+    Name,
+    Number,
+    OneOf,
+    Values,
+    described,
+    param,
+)
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
 
 __all__ = ["LoadBalancer"]
 
 
 @COMPONENTS.add("load_balancer")
-@dataclass(frozen=True)
+@described
 class LoadBalancer(MachineComponent):
     """Spreads requests over the instances of its targets, or over other balancers.
 
@@ -35,18 +46,20 @@ class LoadBalancer(MachineComponent):
         Time that forwarding takes, without queueing.
     """
 
-    targets: tuple[str, ...] = param(
+    targets: AsTuple[str] = param(
         ListOf(Name("a component"), alone=True), "components that get the requests"
     )
-    policy: BalancingPolicy = param(
+    policy: Given[BalancingPolicy, BalancingPolicy | str] = param(
         OneOf(BALANCING), "how a target is chosen", default=RoundRobin()
     )
-    weights: dict[str, tuple[float, ...]] | None = param(
+    weights: Given[
+        dict[str, tuple[float, ...]] | None, Mapping[str, Values[float] | float] | None
+    ] = param(
         MapOf(ListOf(Number(above=0, at_most=1e6), alone=True), "a target"),
         "weights of the targets' instances",
         default=None,
     )
-    delay: Distribution = param(times(), "time that forwarding takes", default=Constant(0.0))
+    delay: AsDistribution = param(times(), "time that forwarding takes", default=Constant(0.0))
 
     def endpoint_names(self) -> tuple[str, ...]:
         return ()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
@@ -16,8 +15,9 @@ from scalesim.components.steps import (
     steps_references,
 )
 from scalesim.distributions import Constant, Distribution, times
+from scalesim.distributions.base import AsDistributionOrNone
 from scalesim.errors import Problem
-from scalesim.fields import Integer, Name, Number, Span, param
+from scalesim.fields import AsTuple, Given, Integer, Name, Number, Span, described, param
 from scalesim.policies.load_balancing import InTurn
 from scalesim.policies.sharding import PARTITION_BY
 
@@ -27,7 +27,7 @@ _UNBOUNDED = 2**62
 
 
 @COMPONENTS.add("message_queue")
-@dataclass(frozen=True)
+@described
 class MessageQueue(MachineComponent):
     """A queue with its consumers: a work queue, or with `partitions` a log.
 
@@ -71,13 +71,13 @@ class MessageQueue(MachineComponent):
         consumer is handed a message when it is idle.
     """
 
-    handler: tuple[Step, ...] = param(steps_kind(), "what a consumer does with a message")
+    handler: AsTuple[Step] = param(steps_kind(), "what a consumer does with a message")
     consumers: int = param(Integer(1, 10_000_000), "messages handled at once", default=1)
     capacity: int | None = param(Integer(0), "messages that may wait", default=None)
     when_full: str = param(
         Name(choices=("reject", "block")), "what a full queue does", default="reject"
     )
-    batch: tuple[int, int | None] | None = param(
+    batch: Given[tuple[int, int | None] | None, Sequence[int | None] | None] = param(
         Span(Integer(1)), "fewest and most messages that a consumer takes at once", default=None
     )
     batch_handling: str = param(
@@ -86,7 +86,7 @@ class MessageQueue(MachineComponent):
     linger: float | None = param(
         Number("s", above=0), "wait after which too small a batch is started", default=None
     )
-    poll_interval: Distribution | None = param(
+    poll_interval: AsDistributionOrNone = param(
         times(), "sleep of a consumer that finds nothing", default=None
     )
     poll: str = param(

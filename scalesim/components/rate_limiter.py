@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Emitter, MachineComponent, Reference
 from scalesim.errors import Problem
-from scalesim.fields import Integer, Name, Number, param
+from scalesim.fields import Integer, Name, Number, described, param
 from scalesim.policies.limiting import ALGORITHMS, meter_size
 
 __all__ = ["RateLimiter"]
 
 
 @COMPONENTS.add("rate_limiter")
-@dataclass(frozen=True)
+@described
 class RateLimiter(MachineComponent):
     """A limit on a rate: in front of a component, whose endpoints it offers, or called by itself.
 

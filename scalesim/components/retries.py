@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from scalesim import ops
 from scalesim.components.base import Emitter
 from scalesim.distributions import Distribution, times
+from scalesim.distributions.base import DistributionLike
 from scalesim.errors import Problem
-from scalesim.fields import Description, Integer, Kind, ListOf, Name, Number, is_sequence, param
+from scalesim.fields import (
+    AsTuple,
+    Description,
+    Given,
+    Integer,
+    Kind,
+    ListOf,
+    Name,
+    Number,
+    Values,
+    described,
+    is_sequence,
+    param,
+)
 
 __all__ = ["JITTER", "Retry", "lower_retry"]
 
@@ -50,7 +63,10 @@ class _Backoff(Kind):
         return {"anyOf": [kind.schema() for kind in (self.number, self.several, self.law)]}
 
 
-@dataclass(frozen=True)
+_GivenBackoff = Given[float | tuple[float, ...] | Distribution, Values[float] | DistributionLike]
+
+
+@described
 class Retry(Description):
     """Try again after a failure, with exponential back-off.
 
@@ -79,13 +95,13 @@ class Retry(Description):
     attempts: int | None = param(
         Integer(2, 1000), "all attempts, the first included", default=None, kw_only=False
     )
-    backoff: float | tuple[float, ...] | Distribution = param(
+    backoff: _GivenBackoff = param(
         _Backoff(), "wait before the second attempt, all waits, or their law", default=0.0
     )
     factor: float = param(Number(at_least=1, at_most=100), "growth of the wait", default=_FACTOR)
     cap: float = param(Number("s", above=0), "longest wait", default=_CAP)
     jitter: str | None = param(Name(choices=JITTER), "randomness of the wait", default=None)
-    on: tuple[str, ...] = param(
+    on: AsTuple[str] = param(
         ListOf(Name(choices=ops.OUTCOMES[1:]), alone=True),
         "outcomes that are retried",
         default=ops.OUTCOMES[1:],

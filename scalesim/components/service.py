@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from scalesim import ops
@@ -18,11 +17,14 @@ from scalesim.components.steps import (
     steps_kind,
     steps_references,
 )
-from scalesim.distributions import Distribution, sizes, times
+from scalesim.distributions import sizes, times
+from scalesim.distributions.base import AsDistributionOrNone
 from scalesim.errors import Problem
 from scalesim.fields import (
+    AsTuple,
     Description,
     Flag,
+    Given,
     Integer,
     ListOf,
     MapOf,
@@ -30,6 +32,8 @@ from scalesim.fields import (
     Nested,
     Number,
     OneOf,
+    Values,
+    described,
     param,
 )
 from scalesim.policies.load_balancing import BALANCING, BalancingPolicy, RoundRobin
@@ -40,7 +44,7 @@ _IN_FLIGHT_SIZE = 129
 """Numbers of requests in flight from 0 to 127 are kept apart, larger ones together."""
 
 
-@dataclass(frozen=True)
+@described
 class Endpoint(Description):
     """What a service does for one kind of request. A bare list of steps is one, too.
 
@@ -58,9 +62,9 @@ class Endpoint(Description):
     """
 
     primary = "steps"
-    steps: tuple[Step, ...] = param(steps_kind(), "what is done, in order", kw_only=False)
-    request_bytes: Distribution | None = param(sizes(), "size of the request", default=None)
-    response_bytes: Distribution | None = param(sizes(), "size of the response", default=None)
+    steps: AsTuple[Step] = param(steps_kind(), "what is done, in order", kw_only=False)
+    request_bytes: AsDistributionOrNone = param(sizes(), "size of the request", default=None)
+    response_bytes: AsDistributionOrNone = param(sizes(), "size of the response", default=None)
     priority: int = param(Integer(0, 1_000_000), "urgency, 0 the most urgent", default=0)
     shed_above: int | None = param(
         Integer(1), "requests at the instance from which on this one is rejected", default=None
@@ -81,7 +85,7 @@ class _Own(NamedTuple):
 
 
 @COMPONENTS.add("service")
-@dataclass(frozen=True)
+@described
 class Service(MachineComponent):
     """A stateless service.
 
@@ -137,7 +141,7 @@ class Service(MachineComponent):
         How callers that do not go through a load balancer spread over the instances.
     """
 
-    endpoints: dict[str, Endpoint] = param(
+    endpoints: Given[dict[str, Endpoint], Mapping[str, Endpoint | Sequence[Step]]] = param(
         MapOf(Nested(Endpoint), "an endpoint"), "what the service offers"
     )
     instances: int = param(Integer(1, 100_000), "number of equal instances", default=1)
@@ -146,19 +150,19 @@ class Service(MachineComponent):
     backlog_order: str = param(
         Name(choices=("fifo", "lcfs", "priority")), "who gets the next worker", default="fifo"
     )
-    queue_timeout: Distribution | None = param(times(), "longest wait for a worker", default=None)
+    queue_timeout: AsDistributionOrNone = param(times(), "longest wait for a worker", default=None)
     cores: int = param(Integer(1, 100_000), "processor cores, an instance", default=1)
     cpu_discipline: str = param(
         Name(choices=CPU_DISCIPLINES), "who computes when cores are scarce", default="ps"
     )
-    core_speeds: tuple[float, ...] | None = param(
+    core_speeds: Given[tuple[float, ...] | None, Values[float] | None] = param(
         ListOf(Number(above=0)), "speed of each core, an instance", default=None
     )
     core_choice: str = param(
         Name(choices=("fastest", "random")), "which idle core begins", default="fastest"
     )
     failures: Failures | None = param(Nested(Failures), "of cores or of instances", default=None)
-    cold_start: Distribution | None = param(times(), "start of an idle instance", default=None)
+    cold_start: AsDistributionOrNone = param(times(), "start of an idle instance", default=None)
     record_in_flight: bool = param(
         Flag(), "keep shares of time with each number of requests", default=False
     )
@@ -171,7 +175,7 @@ class Service(MachineComponent):
     )
     network_in: float | None = param(Number("B/s", above=0), "bandwidth inward", default=None)
     network_out: float | None = param(Number("B/s", above=0), "bandwidth outward", default=None)
-    balancing: BalancingPolicy = param(
+    balancing: Given[BalancingPolicy, BalancingPolicy | str] = param(
         OneOf(BALANCING), "how direct callers choose an instance", default=RoundRobin()
     )
 

@@ -9,17 +9,20 @@ from typing import Any
 from scalesim import ops
 from scalesim.components.base import Emitter, Reference
 from scalesim.distributions import Distribution, times
+from scalesim.distributions.base import AsDistribution
 from scalesim.errors import Problem
 from scalesim.fields import (
     Description,
     Family,
     Flag,
+    Given,
     Integer,
     Kind,
     ListOf,
     Name,
     Number,
     OneOf,
+    described,
     param,
 )
 
@@ -100,7 +103,7 @@ def lower_steps(
 
 
 @STEPS.add("compute")
-@dataclass(frozen=True)
+@described
 class Compute(Step):
     """Use a processor: `demand` seconds of one core, more if the cores are shared.
 
@@ -110,7 +113,7 @@ class Compute(Step):
     """
 
     primary = "demand"
-    demand: Distribution = param(times(), "processor time of one core", kw_only=False)
+    demand: AsDistribution = param(times(), "processor time of one core", kw_only=False)
 
     @property
     def computations(self) -> int:
@@ -129,7 +132,7 @@ class Compute(Step):
 
 
 @STEPS.add("sleep")
-@dataclass(frozen=True)
+@described
 class Sleep(Step):
     """Let time pass while holding the worker: a call to something outside the model.
 
@@ -139,7 +142,7 @@ class Sleep(Step):
     """
 
     primary = "time"
-    time: Distribution = param(times(), "how long", kw_only=False)
+    time: AsDistribution = param(times(), "how long", kw_only=False)
 
     def lower(self, emit: Emitter, scope: Scope, place: tuple[int, ...], on_fail: str) -> None:
         site: tuple[str | int, ...] = (scope.component, scope.endpoint, "sleep", *place)
@@ -147,7 +150,7 @@ class Sleep(Step):
 
 
 @STEPS.add("fail")
-@dataclass(frozen=True)
+@described
 class Fail(Step):
     """Fail here with some probability, after the time that the steps before took.
 
@@ -167,7 +170,7 @@ class Fail(Step):
 
 
 @STEPS.add("publish")
-@dataclass(frozen=True)
+@described
 class Publish(Step):
     """Put a message into a queue and go on; fails if the queue is full and rejects.
 
@@ -188,7 +191,7 @@ class Publish(Step):
 
 
 @STEPS.add("parallel")
-@dataclass(frozen=True)
+@described
 class Parallel(Step):
     """Run branches at once and wait for all; fails if any fails, after all have ended.
 
@@ -207,7 +210,7 @@ class Parallel(Step):
     """
 
     primary = "branches"
-    branches: tuple[tuple[Step, ...], ...] = param(
+    branches: Given[tuple[tuple[Step, ...], ...], Sequence[Sequence[Step]]] = param(
         ListOf(steps_kind()), "lists of steps that run at once", kw_only=False
     )
     wait_for: int | None = param(Integer(1), "branches that must complete", default=None)
@@ -243,12 +246,12 @@ class Parallel(Step):
 
 def compute(demand: Distribution | float) -> Compute:
     """Return a step that uses a processor for `demand` [s of one core]."""
-    return Compute(demand)  # type: ignore[arg-type]
+    return Compute(demand)
 
 
 def sleep(time: Distribution | float) -> Sleep:
     """Return a step that lets `time` [s] pass while the worker is held."""
-    return Sleep(time)  # type: ignore[arg-type]
+    return Sleep(time)
 
 
 def fail(probability: float) -> Fail:
@@ -265,4 +268,4 @@ def parallel(
     *branches: Sequence[Step], wait_for: int | None = None, cancel: bool = False
 ) -> Parallel:
     """Return a step that runs the branches at once and waits for all, or for `wait_for`."""
-    return Parallel(tuple(branches), wait_for=wait_for, cancel=cancel)  # type: ignore[arg-type]
+    return Parallel(tuple(branches), wait_for=wait_for, cancel=cancel)

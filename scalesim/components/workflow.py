@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from scalesim import ops
 from scalesim.components.base import COMPONENTS, Component, Emitter, Reference
 from scalesim.errors import Problem, nearest
-from scalesim.fields import MapOf, Name, Number, param
+from scalesim.fields import Given, MapOf, Name, Number, described, param
 
 __all__ = ["Workflow"]
 
@@ -16,7 +15,7 @@ _ROUNDING = 1e-9
 
 
 @COMPONENTS.add("workflow")
-@dataclass(frozen=True)
+@described
 class Workflow(Component):
     """Sends each request from place to place, with given probabilities, until it is done.
 
@@ -37,7 +36,7 @@ class Workflow(Component):
     """
 
     start: str = param(Name("a reference", dotted=True), "where a request goes first")
-    routes: dict[str, dict[str, float]] = param(
+    routes: Given[dict[str, dict[str, float]], Mapping[str, Mapping[str, float]]] = param(
         MapOf(MapOf(Number(above=0, at_most=1), "a place", dotted=True), "a place", dotted=True),
         "where it goes from there, with which probability",
     )

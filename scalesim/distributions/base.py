@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from scalesim.fields import Description, Family, Kind, Number, OneOf
+from scalesim.fields import Description, Family, Given, Kind, Number, OneOf
 
 __all__ = ["FAMILY", "Amount", "Distribution", "SamplerRow", "amounts", "sizes", "times"]
 
@@ -83,6 +83,12 @@ class _DistributionOf(OneOf):
             return work(argument)
         finally:
             _measured_unit.reset(token)
+
+
+DistributionLike = Distribution | float
+"""A number stands for a constant."""
+AsDistribution = Given[Distribution, DistributionLike]
+AsDistributionOrNone = Given[Distribution | None, DistributionLike | None]
 
 
 def times() -> Kind:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from scalesim.distributions.base import FAMILY, Amount, Distribution, SamplerRow, amounts
+from scalesim.distributions.base import (
+    FAMILY,
+    Amount,
+    AsDistribution,
+    Distribution,
+    DistributionLike,
+    SamplerRow,
+    amounts,
+)
 from scalesim.errors import Problem
-from scalesim.fields import ListOf, Number, param
+from scalesim.fields import AsTuple, Given, ListOf, Number, described, param
 from scalesim.kernels import sampling
 
 __all__ = ["HyperExponential", "Mixture", "Shifted"]
 
 
 @FAMILY.add("hyperexponential")
-@dataclass(frozen=True)
+@described
 class HyperExponential(Distribution):
     """One of several exponentials, chosen by probability: more variable than one.
 
@@ -27,10 +34,10 @@ class HyperExponential(Distribution):
     means : sequence of float [s or bytes, > 0]
     """
 
-    probabilities: tuple[float, ...] = param(
+    probabilities: AsTuple[float] = param(
         ListOf(Number(at_least=0, at_most=1)), "probability of each branch"
     )
-    means: tuple[float, ...] = param(ListOf(Amount(above=0)), "mean of each branch")
+    means: AsTuple[float] = param(ListOf(Amount(above=0)), "mean of each branch")
 
     def check_together(self) -> Iterator[Problem]:
         yield from _one_for_each(self.probabilities, self.means, "means")
@@ -54,7 +61,7 @@ class HyperExponential(Distribution):
 
 
 @FAMILY.add("shifted")
-@dataclass(frozen=True)
+@described
 class Shifted(Distribution):
     """At least `shift`, and a random time on top: a network's delay, a page's fixed cost.
 
@@ -70,7 +77,7 @@ class Shifted(Distribution):
     """
 
     shift: float = param(Amount(at_least=0), "the smallest value", kw_only=False)
-    rest: Distribution = param(amounts(), "what is added", kw_only=False)
+    rest: AsDistribution = param(amounts(), "what is added", kw_only=False)
 
     @property
     def mean(self) -> float:
@@ -85,7 +92,7 @@ class Shifted(Distribution):
 
 
 @FAMILY.add("mixture")
-@dataclass(frozen=True)
+@described
 class Mixture(Distribution):
     """One of several distributions, chosen by probability: most fast, some slow.
 
@@ -100,10 +107,12 @@ class Mixture(Distribution):
     0.0199
     """
 
-    probabilities: tuple[float, ...] = param(
+    probabilities: AsTuple[float] = param(
         ListOf(Number(at_least=0, at_most=1)), "probability of each part"
     )
-    parts: tuple[Distribution, ...] = param(ListOf(amounts()), "the distributions chosen from")
+    parts: Given[tuple[Distribution, ...], Sequence[DistributionLike]] = param(
+        ListOf(amounts()), "the distributions chosen from"
+    )
 
     def check_together(self) -> Iterator[Problem]:
         yield from _one_for_each(self.probabilities, self.parts, "parts")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 from scalesim.distributions.base import FAMILY, Amount, Distribution, SamplerRow
 from scalesim.errors import Problem
-from scalesim.fields import ListOf, param
+from scalesim.fields import AsTuple, ListOf, described, param
 from scalesim.kernels import sampling
 
 __all__ = ["Empirical", "Recorded"]
 
 
 @FAMILY.add("empirical")
-@dataclass(frozen=True)
+@described
 class Empirical(Distribution):
     """Measured: quantiles at equal steps of probability, straight lines between.
 
@@ -27,7 +26,7 @@ class Empirical(Distribution):
     """
 
     primary = "quantiles"
-    quantiles: tuple[float, ...] = param(
+    quantiles: AsTuple[float] = param(
         ListOf(Amount(at_least=0)), "values at equal steps of probability", kw_only=False
     )
 
@@ -57,7 +56,7 @@ class Empirical(Distribution):
 
 
 @FAMILY.add("recorded")
-@dataclass(frozen=True)
+@described
 class Recorded(Distribution):
     """The very values, in their order: request n takes value n, and again from the first.
 
@@ -71,7 +70,7 @@ class Recorded(Distribution):
     """
 
     primary = "values"
-    values: tuple[float, ...] = param(
+    values: AsTuple[float] = param(
         ListOf(Amount(at_least=0)), "value of each request", kw_only=False
     )
 

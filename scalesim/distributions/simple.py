@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from scalesim.distributions.base import FAMILY, Amount, Distribution, SamplerRow
 from scalesim.errors import Problem
-from scalesim.fields import Integer, Number, param
+from scalesim.fields import Integer, Number, described, param
 from scalesim.kernels import sampling
 
 __all__ = ["Constant", "Erlang", "Exponential", "LogNormal", "Pareto", "Uniform", "Weibull"]
 
 
 @FAMILY.add("constant")
-@dataclass(frozen=True)
+@described
 class Constant(Distribution):
     """Always the same value.
 
@@ -41,7 +40,7 @@ class Constant(Distribution):
 
 
 @FAMILY.add("exponential")
-@dataclass(frozen=True)
+@described
 class Exponential(Distribution):
     """Memoryless; coefficient of variation 1.
 
@@ -67,7 +66,7 @@ class Exponential(Distribution):
 
 
 @FAMILY.add("uniform")
-@dataclass(frozen=True)
+@described
 class Uniform(Distribution):
     """Equally likely between `low` and `high`.
 
@@ -98,7 +97,7 @@ class Uniform(Distribution):
 
 
 @FAMILY.add("lognormal")
-@dataclass(frozen=True)
+@described
 class LogNormal(Distribution):
     """The usual law of service times: a body and a longish tail.
 
@@ -123,7 +122,7 @@ class LogNormal(Distribution):
 
 
 @FAMILY.add("erlang")
-@dataclass(frozen=True)
+@described
 class Erlang(Distribution):
     """Sum of `phases` equal exponentials: less variable than one.
 
@@ -145,7 +144,7 @@ class Erlang(Distribution):
 
 
 @FAMILY.add("pareto")
-@dataclass(frozen=True)
+@described
 class Pareto(Distribution):
     """Heavy tail: P(X > x) = (scale / x) ** shape from `scale` on.
 
@@ -173,7 +172,7 @@ class Pareto(Distribution):
 
 
 @FAMILY.add("weibull")
-@dataclass(frozen=True)
+@described
 class Weibull(Distribution):
     """P(X > x) = exp(-(x / scale) ** shape): heavier than exponential for shape < 1.
 

@@ -9,15 +9,27 @@ together, so that all problems are reported at once.
 from __future__ import annotations
 
 from scalesim.fields.containers import FrozenMap, ListOf, MapOf, Span
-from scalesim.fields.description import Description, Family, Nested, OneOf, Param, param, params
+from scalesim.fields.description import (
+    Description,
+    Family,
+    Nested,
+    OneOf,
+    Param,
+    described,
+    param,
+    params,
+)
+from scalesim.fields.given import AsTuple, Given, Values
 from scalesim.fields.kinds import DecodeError, Flag, Integer, Kind, Name, Number, fail, is_sequence
 
 __all__ = [
+    "AsTuple",
     "DecodeError",
     "Description",
     "Family",
     "Flag",
     "FrozenMap",
+    "Given",
     "Integer",
     "Kind",
     "ListOf",
@@ -28,6 +40,8 @@ __all__ = [
     "OneOf",
     "Param",
     "Span",
+    "Values",
+    "described",
     "fail",
     "is_sequence",
     "param",

@@ -6,15 +6,16 @@ import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 
 from scalesim.errors import Problem, nearest, shown
 from scalesim.fields.containers import MapOf
 from scalesim.fields.kinds import NAME, DecodeError, Kind, fail, plain
 
-__all__ = ["Description", "Family", "Nested", "OneOf", "Param", "param", "params"]
+__all__ = ["Description", "Family", "Nested", "OneOf", "Param", "described", "param", "params"]
 
 D = TypeVar("D", bound="Description")
+T = TypeVar("T")
 
 
 class Family:
@@ -166,6 +167,12 @@ def param(kind: Kind, doc: str, *, default: Any = dataclasses.MISSING, kw_only: 
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata={"param": declared}, kw_only=kw_only)
     return dataclasses.field(default=default, metadata={"param": declared}, kw_only=kw_only)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(param,))
+def described(cls: type[T]) -> type[T]:
+    """Make a class with fields declared by `param` a frozen dataclass, also for type checkers."""
+    return dataclass(frozen=True)(cls)
 
 
 def params(cls: type[Any]) -> Mapping[str, Param]:

@@ -9,10 +9,9 @@ c, e)``, are called after entry e was stored, after a hit on it, and before it g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scalesim.fields import Description, Family, Flag, Integer, param
+from scalesim.fields import Description, Family, Flag, Integer, described, param
 from scalesim.policies import eviction_rules as rules
 
 __all__ = [
@@ -62,7 +61,7 @@ def eviction_code(policy: EvictionPolicy) -> int:
 
 
 @EVICTION.add("lru")
-@dataclass(frozen=True)
+@described
 class Lru(EvictionPolicy):
     """The least recently used entry goes."""
 
@@ -73,7 +72,7 @@ class Lru(EvictionPolicy):
 
 
 @EVICTION.add("fifo")
-@dataclass(frozen=True)
+@described
 class Fifo(EvictionPolicy):
     """The entry inserted first goes."""
 
@@ -84,7 +83,7 @@ class Fifo(EvictionPolicy):
 
 
 @EVICTION.add("random")
-@dataclass(frozen=True)
+@described
 class RandomEviction(EvictionPolicy):
     """Any entry goes, each equally likely."""
 
@@ -95,7 +94,7 @@ class RandomEviction(EvictionPolicy):
 
 
 @EVICTION.add("clock")
-@dataclass(frozen=True)
+@described
 class Clock(EvictionPolicy):
     """Second chance: a hand goes round, spares entries used since it last came, takes the next.
 
@@ -121,7 +120,7 @@ class Clock(EvictionPolicy):
 
 
 @EVICTION.add("sieve")
-@dataclass(frozen=True)
+@described
 class Sieve(EvictionPolicy):
     """A hand goes from old to new, spares entries hit since it last came, takes the next.
 
@@ -136,7 +135,7 @@ class Sieve(EvictionPolicy):
 
 
 @EVICTION.add("lfu")
-@dataclass(frozen=True)
+@described
 class Lfu(EvictionPolicy):
     """The entry used least often goes; of several, the least recently used.
 
@@ -163,7 +162,7 @@ class Lfu(EvictionPolicy):
 
 
 @EVICTION.add("sampled_lru")
-@dataclass(frozen=True)
+@described
 class SampledLru(EvictionPolicy):
     """The least recently used of a few entries drawn at random goes.
 

@@ -11,10 +11,9 @@ that is asked for. It returns a row of `target` and may move ``cursor`` and ``cu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scalesim.fields import Description, Family, Flag, Integer, Name, param
+from scalesim.fields import Description, Family, Flag, Integer, Name, described, param
 from scalesim.kernels.draws import hash_below, u01
 from scalesim.kernels.sampling import nth_of_permutation
 from scalesim.policies.hash_ring import VIRTUAL_NODES, node_of
@@ -164,7 +163,7 @@ def in_turn(balancer, target, values, b, key, item, client):
 
 
 @BALANCING.add("round_robin")
-@dataclass(frozen=True)
+@described
 class RoundRobin(BalancingPolicy):
     """Targets in turn; with weights, smooth weighted round robin (nginx's)."""
 
@@ -172,7 +171,7 @@ class RoundRobin(BalancingPolicy):
 
 
 @BALANCING.add("least_connections")
-@dataclass(frozen=True)
+@described
 class LeastConnections(BalancingPolicy):
     """The target with fewest requests in flight relative to its weight; ties round robin."""
 
@@ -180,7 +179,7 @@ class LeastConnections(BalancingPolicy):
 
 
 @BALANCING.add("random")
-@dataclass(frozen=True)
+@described
 class Random(BalancingPolicy):
     """Independent random choice, in proportion to the weights."""
 
@@ -188,7 +187,7 @@ class Random(BalancingPolicy):
 
 
 @BALANCING.add("ip_hash")
-@dataclass(frozen=True)
+@described
 class IpHash(BalancingPolicy):
     """The same target for every request of a client's network; needs traffic with ``clients``.
 
@@ -201,7 +200,7 @@ class IpHash(BalancingPolicy):
 
 
 @BALANCING.add("power_of_two")
-@dataclass(frozen=True)
+@described
 class PowerOfTwo(BalancingPolicy):
     """The target with fewest requests in flight of ``choices`` drawn at random: power of d choices.
 
@@ -226,7 +225,7 @@ class PowerOfTwo(BalancingPolicy):
 
 
 @BALANCING.add("consistent_hash")
-@dataclass(frozen=True)
+@described
 class ConsistentHash(BalancingPolicy):
     """The same target for every request of a client, or for a key: by a hash ring.
 
@@ -249,7 +248,7 @@ class ConsistentHash(BalancingPolicy):
     )
 
 
-@dataclass(frozen=True)
+@described
 class InTurn(BalancingPolicy):
     """How a message queue hands messages to consumers: in turn, `limit` to each. Not for models."""
 

@@ -8,10 +8,9 @@ of a message queue are chosen here, too: by `consumer_of`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scalesim.fields import Description, Family, Integer, param
+from scalesim.fields import Description, Family, Integer, described, param
 from scalesim.kernels.draws import hash_below, u01
 from scalesim.policies.hash_ring import VIRTUAL_NODES, node_of
 
@@ -71,7 +70,7 @@ def on_ring(value, shards, count, values):
 
 
 @SHARDING.add("hash")
-@dataclass(frozen=True)
+@described
 class HashSharding(ShardingPolicy):
     """By hash of the key: keys spread evenly, popular keys make hot shards."""
 
@@ -79,7 +78,7 @@ class HashSharding(ShardingPolicy):
 
 
 @SHARDING.add("modulo")
-@dataclass(frozen=True)
+@described
 class ModuloSharding(ShardingPolicy):
     """By the key's number modulo the number of shards."""
 
@@ -87,7 +86,7 @@ class ModuloSharding(ShardingPolicy):
 
 
 @SHARDING.add("range")
-@dataclass(frozen=True)
+@described
 class RangeSharding(ShardingPolicy):
     """By equal contiguous ranges of the key's number: neighbours are on one shard.
 
@@ -98,7 +97,7 @@ class RangeSharding(ShardingPolicy):
 
 
 @SHARDING.add("consistent_hash")
-@dataclass(frozen=True)
+@described
 class ConsistentHashSharding(ShardingPolicy):
     """By a hash ring with ``virtual_nodes`` points a shard: shares are uneven.
 

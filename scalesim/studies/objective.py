@@ -6,15 +6,14 @@ Layer: studies. Only the declaration and its words; `forecast` measures against 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scalesim.errors import Problem
-from scalesim.fields import Description, Number, param
+from scalesim.fields import Description, Number, described, param
 
 __all__ = ["Objective"]
 
 
-@dataclass(frozen=True)
+@described
 class Objective(Description):
     """Limits that the service keeps; at least one of `latency` and `error_ratio`.
 

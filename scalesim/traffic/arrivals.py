@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Self
 
 from scalesim.components.calls import check_cancel
 from scalesim.components.retries import Retry
-from scalesim.distributions import Distribution, sizes, times
+from scalesim.distributions import sizes, times
+from scalesim.distributions.base import AsDistribution, AsDistributionOrNone
 from scalesim.errors import InvalidModel, Problem
 from scalesim.fields import (
+    AsTuple,
     Description,
     Family,
     Flag,
+    Given,
     Integer,
     Kind,
     ListOf,
@@ -28,6 +30,8 @@ from scalesim.fields import (
     Nested,
     Number,
     OneOf,
+    Values,
+    described,
     param,
 )
 from scalesim.traffic.popularity import POPULARITY, Popularity
@@ -47,7 +51,7 @@ __all__ = [
 TRAFFIC = Family("traffic type")
 
 
-@dataclass(frozen=True)
+@described
 class RateProfile(Description):
     """A rate that changes over time: constant within each bucket.
 
@@ -60,7 +64,7 @@ class RateProfile(Description):
         Start again after the last bucket (a day, usually); otherwise nothing arrives after it.
     """
 
-    rates: tuple[float, ...] = param(
+    rates: AsTuple[float] = param(
         ListOf(Number("1/s", at_least=0, at_most=1e9)), "rate in each bucket", kw_only=False
     )
     bucket: float = param(Number("s", above=0), "length of a bucket")
@@ -119,7 +123,7 @@ class _Rate(Kind):
         return {"anyOf": [self.number.schema(), self.profile.schema()]}
 
 
-@dataclass(frozen=True)
+@described
 class AnyTraffic(Description):
     """What all kinds of traffic have in common.
 
@@ -141,13 +145,13 @@ class AnyTraffic(Description):
         What the client does after a failed attempt.
     """
 
-    mix: dict[str, float] | None = param(
+    mix: Given[dict[str, float] | None, Mapping[str, float] | None] = param(
         MapOf(Number(at_least=0), "an endpoint"), "weight of each endpoint", default=None
     )
     keys: Popularity | None = param(OneOf(POPULARITY), "popularity of keys", default=None)
     clients: Popularity | None = param(OneOf(POPULARITY), "popularity of clients", default=None)
-    request_bytes: Distribution | None = param(sizes(), "size of requests", default=None)
-    response_bytes: Distribution | None = param(sizes(), "size of responses", default=None)
+    request_bytes: AsDistributionOrNone = param(sizes(), "size of requests", default=None)
+    response_bytes: AsDistributionOrNone = param(sizes(), "size of responses", default=None)
     timeout: float | None = param(Number("s", above=0), "the client's time-out", default=None)
     cancel: bool = param(Flag(), "the client's time-out withdraws the attempt", default=False)
     retry: Retry | None = param(Nested(Retry), "the client's retries", default=None)
@@ -180,7 +184,7 @@ class AnyTraffic(Description):
 
 
 @TRAFFIC.add("open")
-@dataclass(frozen=True)
+@described
 class Traffic(AnyTraffic):
     """Open traffic: requests come at a rate, whatever became of earlier ones.
 
@@ -193,7 +197,9 @@ class Traffic(AnyTraffic):
     """
 
     rate: float | RateProfile = param(_Rate(), "requests a second", kw_only=False)
-    arrivals: Arrivals = param(OneOf(ARRIVALS), "how arrivals are spaced", default=Poisson())
+    arrivals: Given[Arrivals, Arrivals | str] = param(
+        OneOf(ARRIVALS), "how arrivals are spaced", default=Poisson()
+    )
 
     def check_together(self) -> Iterator[Problem]:
         yield from super().check_together()
@@ -225,7 +231,7 @@ class Traffic(AnyTraffic):
 
 
 @TRAFFIC.add("closed")
-@dataclass(frozen=True)
+@described
 class ClosedTraffic(AnyTraffic):
     """A fixed number of users: each thinks, sends one request, waits for it, thinks again.
 
@@ -238,7 +244,7 @@ class ClosedTraffic(AnyTraffic):
     """
 
     users: int = param(Integer(1, 10_000_000), "number of users", kw_only=False)
-    think_time: Distribution = param(times(), "pause between answer and next request")
+    think_time: AsDistribution = param(times(), "pause between answer and next request")
 
     def scaled(self, factor: float) -> Self:
         return dataclasses.replace(self, users=max(1, round(self.users * factor)))
@@ -247,7 +253,7 @@ class ClosedTraffic(AnyTraffic):
         return math.nan
 
 
-@dataclass(frozen=True)
+@described
 class Users(Description):
     """One group of users who are alike.
 
@@ -261,8 +267,8 @@ class Users(Description):
 
     primary = "users"
     users: int = param(Integer(1, 10_000_000), "number of users", kw_only=False)
-    think_time: Distribution = param(times(), "pause between answer and next request")
-    mix: dict[str, float] | None = param(
+    think_time: AsDistribution = param(times(), "pause between answer and next request")
+    mix: Given[dict[str, float] | None, Mapping[str, float] | None] = param(
         MapOf(Number(at_least=0), "an endpoint"), "weight of each endpoint", default=None
     )
 
@@ -271,7 +277,7 @@ class Users(Description):
 
 
 @TRAFFIC.add("user_groups")
-@dataclass(frozen=True)
+@described
 class UserGroups(AnyTraffic):
     """Closed traffic of users of several kinds, each kind with its own pauses and requests.
 
@@ -282,7 +288,9 @@ class UserGroups(AnyTraffic):
         mix of its own has the common one.
     """
 
-    groups: dict[str, Users] = param(MapOf(Nested(Users), "a group"), "kinds of users")
+    groups: Given[dict[str, Users], Mapping[str, Users]] = param(
+        MapOf(Nested(Users), "a group"), "kinds of users"
+    )
 
     def scaled(self, factor: float) -> Self:
         scaled = {
@@ -296,7 +304,7 @@ class UserGroups(AnyTraffic):
 
 
 @TRAFFIC.add("replay")
-@dataclass(frozen=True)
+@described
 class ReplayTraffic(AnyTraffic):
     """Recorded arrivals, each at its time.
 
@@ -309,14 +317,14 @@ class ReplayTraffic(AnyTraffic):
         For each arrival; else drawn from `keys` and `clients`.
     """
 
-    at: tuple[float, ...] = param(
-        ListOf(Number("s", at_least=0)), "times of arrival", kw_only=False
-    )
-    endpoint: tuple[str, ...] | None = param(
+    at: AsTuple[float] = param(ListOf(Number("s", at_least=0)), "times of arrival", kw_only=False)
+    endpoint: Given[tuple[str, ...] | None, Values[str] | None] = param(
         ListOf(Name("an endpoint")), "endpoint of each arrival", default=None
     )
-    key: tuple[int, ...] | None = param(ListOf(Integer()), "key of each arrival", default=None)
-    client: tuple[int, ...] | None = param(
+    key: Given[tuple[int, ...] | None, Values[int] | None] = param(
+        ListOf(Integer()), "key of each arrival", default=None
+    )
+    client: Given[tuple[int, ...] | None, Values[int] | None] = param(
         ListOf(Integer()), "client of each arrival", default=None
     )
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
-from scalesim.fields import Description, Family, ListOf, Number, OneOf, param
+from scalesim.fields import (
+    AsTuple,
+    Description,
+    Family,
+    ListOf,
+    Number,
+    OneOf,
+    described,
+    param,
+)
 
 __all__ = ["GROWTH", "Compound", "FactorTable", "Growth", "Linear", "growth_kind"]
 
@@ -38,7 +46,7 @@ def growth_kind() -> OneOf:
 
 
 @GROWTH.add("compound")
-@dataclass(frozen=True)
+@described
 class Compound(Growth):
     """The same ratio on top every month.
 
@@ -66,7 +74,7 @@ class Compound(Growth):
 
 
 @GROWTH.add("linear")
-@dataclass(frozen=True)
+@described
 class Linear(Growth):
     """The same amount on top every month.
 
@@ -90,7 +98,7 @@ class Linear(Growth):
 
 
 @GROWTH.add("table")
-@dataclass(frozen=True)
+@described
 class FactorTable(Growth):
     """Factors month by month, straight lines between; constant after the last.
 
@@ -101,7 +109,7 @@ class FactorTable(Growth):
     """
 
     primary = "factors"
-    factors: tuple[float, ...] = param(
+    factors: AsTuple[float] = param(
         ListOf(Number(above=0, at_most=1e9)), "factor in month 1, 2, ...", kw_only=False
     )
 

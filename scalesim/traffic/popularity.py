@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scalesim.errors import Problem
@@ -11,6 +10,7 @@ from scalesim.fields import Description, Family, Integer, ListOf, Number, param
 
 if TYPE_CHECKING:
     import numpy as np
+from scalesim.fields import AsTuple, described
 
 __all__ = ["POPULARITY", "Measured", "Popularity", "UniformKeys", "Zipf"]
 
@@ -32,7 +32,7 @@ class Popularity(Description):
 
 
 @POPULARITY.add("uniform")
-@dataclass(frozen=True)
+@described
 class UniformKeys(Popularity):
     """Every key is as popular as any other.
 
@@ -49,7 +49,7 @@ class UniformKeys(Popularity):
 
 
 @POPULARITY.add("zipf")
-@dataclass(frozen=True)
+@described
 class Zipf(Popularity):
     """Key number i (from 1) has weight ``i ** -exponent``.
 
@@ -69,7 +69,7 @@ class Zipf(Popularity):
 
 
 @POPULARITY.add("measured")
-@dataclass(frozen=True)
+@described
 class Measured(Popularity):
     """Counted in a log.
 
@@ -84,7 +84,7 @@ class Measured(Popularity):
     """
 
     primary = "counts"
-    counts: tuple[float, ...] = param(
+    counts: AsTuple[float] = param(
         ListOf(Number(at_least=0)), "requests for each key", kw_only=False
     )
     tail_keys: int = param(Integer(0, 100_000_000), "further keys", default=0)

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scalesim.distributions import Distribution, times
+from scalesim.distributions.base import AsDistribution
 from scalesim.errors import Problem
-from scalesim.fields import Description, Family, ListOf, Name, Number, param
+from scalesim.fields import (
+    AsTuple,
+    Description,
+    Family,
+    Given,
+    ListOf,
+    Name,
+    Number,
+    Values,
+    described,
+    param,
+)
 
 __all__ = ["ARRIVALS", "Arrivals", "Batches", "Bursts", "Even", "Poisson", "Renewal"]
 
@@ -23,19 +34,19 @@ class Arrivals(Description):
 
 
 @ARRIVALS.add("poisson")
-@dataclass(frozen=True)
+@described
 class Poisson(Arrivals):
     """Random and independent: many users who know nothing of each other."""
 
 
 @ARRIVALS.add("constant")
-@dataclass(frozen=True)
+@described
 class Even(Arrivals):
     """Evenly spaced, the first after one gap: a timer, a load generator."""
 
 
 @ARRIVALS.add("renewal")
-@dataclass(frozen=True)
+@described
 class Renewal(Arrivals):
     """Independent gaps of any distribution.
 
@@ -46,7 +57,7 @@ class Renewal(Arrivals):
     """
 
     primary = "gap"
-    gap: Distribution = param(times(), "distribution of the gaps, up to scale", kw_only=False)
+    gap: AsDistribution = param(times(), "distribution of the gaps, up to scale", kw_only=False)
 
     def check_together(self) -> Iterator[Problem]:
         sound = isinstance(self.gap, Distribution) and not list(self.gap.check())
@@ -55,7 +66,7 @@ class Renewal(Arrivals):
 
 
 @ARRIVALS.add("batches")
-@dataclass(frozen=True)
+@described
 class Batches(Arrivals):
     """Batches arrive at random moments, the requests of one at the same instant.
 
@@ -79,7 +90,7 @@ class Batches(Arrivals):
 
 
 @ARRIVALS.add("bursts")
-@dataclass(frozen=True)
+@described
 class Bursts(Arrivals):
     """A Markov-modulated Poisson process: the rate jumps between states at random moments.
 
@@ -94,8 +105,8 @@ class Bursts(Arrivals):
         Row i, column j: rate of jumps from state i to state j; the diagonal is 0.
     """
 
-    rates: tuple[float, ...] = param(ListOf(Number(at_least=0)), "relative rate in each state")
-    switch_rates: tuple[tuple[float, ...], ...] = param(
+    rates: AsTuple[float] = param(ListOf(Number(at_least=0)), "relative rate in each state")
+    switch_rates: Given[tuple[tuple[float, ...], ...], Values[Values[float]]] = param(
         ListOf(ListOf(Number("1/s", at_least=0))), "rates of jumps from state to state"
     )
 

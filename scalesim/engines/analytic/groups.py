@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -219,7 +219,7 @@ def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
 
 
 def _closed(
-    traffic: UserGroups, users: int, mix: dict[str, float] | None, think_time: Distribution
+    traffic: UserGroups, users: int, mix: Mapping[str, float] | None, think_time: Distribution
 ) -> ClosedTraffic:
     """Return closed traffic with what is common to all groups."""
     common: dict[str, Any] = {
