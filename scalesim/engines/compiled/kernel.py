@@ -191,6 +191,8 @@ _WHOLE = (
     skew_heap, starts, stations, strands, versions, withdrawal,
 )  # fmt: skip
 """Modules of which the entry may call every function."""
+_UNCALLED: dict[str, Any] = {"no_cfunc_wrapper": True}
+"""Nothing in C calls these: without a way to do so they compile in two thirds of the time."""
 _SOURCES = (ops, seldom_ops, tables, ladders, *_WHOLE)
 
 
@@ -203,7 +205,7 @@ def _helpers() -> list[Callable[..., Any]]:
                 found[value] = None
     for function in (*ladders.POLICY_FUNCTIONS, *ladders.LADDERS):
         found[function] = None
-    skipped = {*_TWINS, draws.site_hash, sampling.ziggurat_tables, loop.advance}
+    skipped = {*_TWINS, draws.site_hash, sampling.ziggurat_tables, loop.make_advance}
     return [function for function in found if function not in skipped]
 
 
@@ -214,9 +216,10 @@ def _wrapped() -> None:
         names = ", ".join(inspect.signature(original).parameters)
         space: dict[str, Any] = {"twin": twin}
         exec(f"def implement({names}):\n    return twin", space)
-        overload(original, jit_options={"forceinline": True})(space["implement"])
+        options: Any = _UNCALLED | {"forceinline": True}
+        overload(original, jit_options=options)(space["implement"])
     for function in _helpers():
-        register_jitable(forceinline=function not in _SELDOM)(function)
+        register_jitable(forceinline=function not in _SELDOM, **_UNCALLED)(function)
 
 
 @cache
@@ -231,18 +234,6 @@ def source_digest() -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-def _entry(digest: int) -> Callable[..., Any]:
-    step = loop.advance
-    register_jitable(forceinline=True)(step)
-
-    def advance(st, limit):
-        if limit < 0:
-            return digest
-        return step(st, limit)
-
-    return advance
-
-
 @cache
 def build_kernel(nrt: bool = False) -> Any:
     """Return the compiled ``advance(state, limit)``; it compiles or loads at its first call."""
@@ -250,11 +241,11 @@ def build_kernel(nrt: bool = False) -> Any:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     if not nrt:
         options["_nrt"] = False
-    entry = _entry(source_digest())
+    advance = loop.make_advance(source_digest())
     try:
-        return njit(cache=True, **options)(entry)
+        return njit(cache=True, **options)(advance)
     except RuntimeError:  # no folder that can be written: compile in each process
-        return njit(**options)(entry)
+        return njit(**options)(advance)
 
 
 def _marker() -> Path | None:

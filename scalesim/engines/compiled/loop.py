@@ -43,7 +43,7 @@ from scalesim.engines.compiled.strands import (
 from scalesim.engines.compiled.withdrawal import time_out
 from scalesim.kernels.draws import child_key
 
-__all__ = ["BOUNDARY", "FULL", "SLICE", "advance"]
+__all__ = ["BOUNDARY", "FULL", "SLICE", "make_advance"]
 
 SLICE, BOUNDARY, FULL = 0, 1, 2
 """Why `advance` returned: slice over, a bucket ended, out of strands."""
@@ -220,53 +220,62 @@ def happen(st, index, stamp, now):
     return i
 
 
-def advance(st, limit):
-    """Take up to `limit` steps (events and ready strands); return why it stopped.
+def make_advance(digest):
+    """Return ``advance(state, limit)``, which takes up to `limit` steps: events and ready strands.
 
-    At the end of the bucket of time, and if `limit` is 0, it closes the bucket. Between calls the
-    state is consistent: it can be grown, kept, or thrown away.
+    It returns why it stopped. At the end of the bucket of time, and if `limit` is 0, it closes the
+    bucket. Between calls the state is consistent: it can be grown, kept, or thrown away. Asked for
+    a negative number of steps it returns `digest`, which so is part of it: a kernel in the cache is
+    found only by the digest of all its sources. (A function of its own around this one would have
+    the whole kernel compiled once more.)
     """
-    clock = st.clock[0]
-    if clock.started == 0:
-        clock.started = 1
-        warm_caches(st)
-        start_source(st)
-    end = as_bits(clock.end)
-    # One step pushes a few events; a withdrawal at most two for each strand.
-    room = len(st.event) - 2 * len(st.strand) - 8
-    now = clock.now
-    why = SLICE
-    for _ in range(limit):
-        if clock.size >= room or clock.free < 0:
-            why = FULL
-            break
-        # Ready strands first, in order; then the next event.
-        if clock.ready_head >= 0:
-            i = take_ready(st)
-        else:
-            settle_hole(st)
-            arrival = clock.next_at
-            first = st.event[0]
-            if precedes(first.at, first.order, arrival, clock.next_order):
-                if first.at >= end:
-                    why = BOUNDARY
-                    break
-                now = as_time(first.at)
-                clock.hole = 1
-                i = happen(st, first.index, first.stamp, now)
-                if i < 0:
-                    continue
+
+    def advance(st, limit):
+        if limit < 0:
+            return digest
+        clock = st.clock[0]
+        if clock.started == 0:
+            clock.started = 1
+            warm_caches(st)
+            start_source(st)
+        end = as_bits(clock.end)
+        # One step pushes a few events; a withdrawal at most two for each strand.
+        room = len(st.event) - 2 * len(st.strand) - 8
+        now = clock.now
+        why = SLICE
+        for _ in range(limit):
+            if clock.size >= room or clock.free < 0:
+                why = FULL
+                break
+            # Ready strands first, in order; then the next event.
+            if clock.ready_head >= 0:
+                i = take_ready(st)
             else:
-                if arrival >= end:
-                    why = BOUNDARY
-                    break
-                now = as_time(arrival)
-                i = start_request(st, now)
-        why = run_strand(st, i, now)
-        if why == FULL:
-            put_back(st, i)
-            break
-    clock.now = now
-    if why == BOUNDARY or limit == 0:
-        close_bucket(st, clock.end)
-    return why
+                settle_hole(st)
+                arrival = clock.next_at
+                first = st.event[0]
+                if precedes(first.at, first.order, arrival, clock.next_order):
+                    if first.at >= end:
+                        why = BOUNDARY
+                        break
+                    now = as_time(first.at)
+                    clock.hole = 1
+                    i = happen(st, first.index, first.stamp, now)
+                    if i < 0:
+                        continue
+                else:
+                    if arrival >= end:
+                        why = BOUNDARY
+                        break
+                    now = as_time(arrival)
+                    i = start_request(st, now)
+            why = run_strand(st, i, now)
+            if why == FULL:
+                put_back(st, i)
+                break
+        clock.now = now
+        if why == BOUNDARY or limit == 0:
+            close_bucket(st, clock.end)
+        return why
+
+    return advance
