@@ -239,7 +239,7 @@ def ratio_interval(
     stationary: bool,
     confidence: float,
     *,
-    share: bool = False,
+    alike: float = 0.0,
 ) -> Estimate:
     """Return sum(top) / sum(bottom) with its interval.
 
@@ -248,8 +248,9 @@ def ratio_interval(
     top, bottom : float array [all measured buckets of all trials]
     lengths : sequence of int
         How many of them each trial has.
-    share : bool
-        Whether `bottom` counts observations and `top` some of them.
+    alike : float
+        If `bottom` counts observations and `top` some of them: how many of them may well fare
+        alike; at least 1. Otherwise 0.
     """
     total = float(bottom.sum())
     value = float(top.sum()) / total if total else math.nan
@@ -258,11 +259,12 @@ def ratio_interval(
         return Estimate(metric, value, math.nan, math.nan, confidence)
     low, most = _bounds(samples.sums(top), samples.sums(bottom), samples, confidence)
     least = max(low, 0.0)  # nothing that is measured is negative
-    if share:
-        # What was never (always) seen may still be (not be) so, this often.
-        unseen = _unseen(total, confidence)
-        least = min(least, 1 - unseen) if value == 1 else least
-        most = min(max(most, unseen) if value == 0 else most, 1.0)
+    if alike:
+        # What was never (always) seen may still be (not be) so, this often; and so may what was
+        # seen hardly (nearly always): samples in which it happened to be rare say no more.
+        unseen = _unseen(max(total / alike, 1.0), confidence)
+        least = min(least, 1 - unseen) if value > 1 - unseen else least
+        most = min(max(most, unseen) if value < unseen else most, 1.0)
     return Estimate(
         metric,
         value,

@@ -306,9 +306,11 @@ def metric_names(results: Results) -> Iterator[str]:
     for name in components_counted(results):
         of_counts = (*ratios_of(results, name), *_rates_of(results, name))
         yield from (f"{each}@{name}" for each in of_counts)
+    shown = set()
     for s, each in enumerate(plan.station_labels):
-        if plan.station["slots"][s] == 0 or each.instance > 0:
+        if plan.station["slots"][s] == 0 or each[:2] in shown:
             continue
+        shown.add(each[:2])
         where = f"@{each.component}.{each.resource}"
         for name in ("utilization_ratio", "queue_depth_mean", "in_flight_mean"):
             yield f"{name}{where}"

@@ -11,12 +11,20 @@ import numpy as np
 from scalesim.errors import InvalidInput
 from scalesim.results.intervals import Estimate, quantile_interval, ratio_interval
 from scalesim.results.metric_definitions import Ratio, Series, find, metric_names, station_rows
-from scalesim.results.saturation import beyond_chance, excess
+from scalesim.results.paths import clients_wait_for
+from scalesim.results.saturation import beyond_chance, bunching, excess
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
 
-__all__ = ["course", "estimate", "interval_columns", "metric_names", "values_by_trial"]
+__all__ = [
+    "course",
+    "estimate",
+    "has_no_value",
+    "interval_columns",
+    "metric_names",
+    "values_by_trial",
+]
 
 
 def estimate(results: Results, name: str, confidence: float) -> Estimate:
@@ -25,13 +33,17 @@ def estimate(results: Results, name: str, confidence: float) -> Estimate:
         raise InvalidInput(f"confidence: got {confidence}, allowed is above 0 and below 1")
     windows = [results.buckets_of(each) for each in results.recordings]
     found = _over(results, name, windows, confidence)
+    if has_no_value(results, name):
+        none = math.nan
+        return dataclasses.replace(found, value=none, low=none, high=none, method="unstable")
     if results.unstable and _waits(results, name):
-        if _grows(results, name):
-            return dataclasses.replace(
-                found, value=math.nan, low=math.nan, high=math.nan, method="unstable"
-            )
         return dataclasses.replace(found, high=math.inf)
     return found
+
+
+def has_no_value(results: Results, name: str) -> bool:
+    """Return whether `name` is of a wait in a line that surely grows without end."""
+    return bool(results.unstable) and _waits(results, name) and _grows(results, name)
 
 
 def course(results: Results, name: str, parts: int) -> np.ndarray:
@@ -60,9 +72,8 @@ def _over(results: Results, name: str, windows: list[slice], confidence: float) 
     stationary = results.traffic.stationary
     if isinstance(metric, Ratio):
         top, bottom = measured(metric.top).astype(float), measured(metric.bottom).astype(float)
-        return ratio_interval(
-            name, top, bottom, lengths, stationary, confidence, share=metric.share
-        )
+        alike = bunching(results) if metric.share else 0.0
+        return ratio_interval(name, top, bottom, lengths, stationary, confidence, alike=alike)
     cells = [each.cells(metric.name, metric.rows) for each in results.recordings]
     first, histograms = _filled(cells, windows)
     zeros = np.maximum(measured(metric.observed) - histograms.sum(axis=1), 0)
@@ -96,23 +107,30 @@ def values_by_trial(results: Results, name: str) -> np.ndarray:
 def _waits(results: Results, name: str) -> bool:
     """Return whether a metric grows with the line that may grow without end."""
     metric, _, where = name.partition("@")
-    if not where:
-        return metric.startswith("latency")
-    if not metric.startswith(("wait_", "queue_depth", "in_flight", "response_time")):
-        return False
     component, _, resource = results.unstable.partition(".")
+    if not where:
+        return metric.startswith("latency") and clients_wait_for(results, component, resource)
+    rows = _lines(results, metric, where)
     cause = results.stations_of(component, resource)
-    rows = station_rows(results, where)
     return bool(set(rows) & set(cause)) or bool((excess(results)[rows] > 0).any())
 
 
 def _grows(results: Results, name: str) -> bool:
     """Return whether it has grown beyond what chance explains, so that it has no value."""
-    _, _, where = name.partition("@")
+    metric, _, where = name.partition("@")
     if where:
-        return bool((excess(results)[station_rows(results, where)] > 0).any())
+        return bool((excess(results)[_lines(results, metric, where)] > 0).any())
     ended = np.asarray(results.flow["count"].sum())
     return bool(beyond_chance(np.asarray(results.arrived), ended) > 0)
+
+
+def _lines(results: Results, metric: str, where: str) -> list[int]:
+    """Return the stations in whose lines the time that a metric tells may be spent."""
+    if metric.startswith(("message_time", "end_to_end_time", "replication_lag")):
+        return results.stations_of(where)
+    if metric.startswith(("wait_", "queue_depth", "in_flight", "response_time")):
+        return station_rows(results, where)
+    return []
 
 
 def interval_columns(results: Results, column: str, name: str) -> dict[str, float]:

@@ -86,14 +86,17 @@ class Results(Measured):
 
     @cached_property
     def unstable(self) -> str:
-        """``component.resource`` whose line grows without end under steady open traffic, or empty.
+        """``component.resource`` whose line grows without end under steady traffic, or empty.
 
-        Its offered utilization is 1 or more, as far as this run can tell: latency and waits have no
-        mean and no quantile, or their intervals no upper end if the line may yet settle.
+        Its offered utilization is 1 or more, as far as this run can tell: waits there have no mean
+        and no quantile, or their intervals no upper end if the line may yet settle; nor has the
+        latency, if clients wait for it. Users who wait for answers make no such line, only what
+        they leave behind can: messages, writes that replicas apply.
         """
-        steady = self.traffic.stationary and self.plan.source["kind"][0] != CLOSED
-        if not steady or not self.measured_time:
+        if not self.traffic.stationary or not self.measured_time:
             return ""
+        if self.plan.source["kind"][0] == CLOSED:
+            return growing_line(self)
         return growing_line(self) or perhaps_growing(self)
 
     @cached_property
@@ -173,8 +176,9 @@ class Results(Measured):
         Returns
         -------
         Estimate
-            Its interval is from the trials (2 or more), widened by half a bucket of time. The value
-            is inf if a trial did not drain before its end.
+            Its interval is from the trials (2 or more), and allows for the bucket of time in which
+            it happened: it is looked for at their ends, the duration / 80 apart or so. The value is
+            inf if a trial did not drain before its end.
         """
         return transients.drain_time(self, since, level, component, confidence)
 

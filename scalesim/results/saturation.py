@@ -8,13 +8,15 @@ queueing simulations", Management Science 35, 1989).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from scalesim.plan.tables import AMOUNT
+from scalesim.plan.tables import AMOUNT, CLOSED
 from scalesim.results.measured import widths
-from scalesim.traffic import Traffic
+from scalesim.results.paths import unlimited
+from scalesim.traffic import AnyTraffic, ClosedTraffic, Traffic, UserGroups
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Loads",
     "beyond_chance",
+    "bunching",
     "excess",
     "growing_line",
     "loads",
@@ -47,12 +50,16 @@ class Loads(NamedTuple):
     error : [ratio]
         Its standard error. How many requests came in all counts as known if the traffic says it.
     length : [ratio]
-        Of the run, in units of the time after which the line's states hardly depend on each other.
+        Of the run, in units of the time after which the line's states hardly depend on each other;
+        0 if more is offered than can be served, so that the line does not settle.
+    memories : [ratio]
+        The same where the line has a limit, which makes it settle also then.
     """
 
     offered: np.ndarray
     error: np.ndarray
     length: np.ndarray
+    memories: np.ndarray
 
 
 def loads(results: Results) -> Loads:
@@ -84,15 +91,60 @@ def loads(results: Results) -> Loads:
         ends = (slots / served) ** 2
         error = offered * np.sqrt(services + visits + ends)
         arrivals = ((share(arrived) - share(width)[:, None]) ** 2).sum(axis=0)
-        length = np.maximum(1 - offered, 0) ** 2 / (offered * (services + arrivals))
-    return Loads(offered, error, length)
+        # At an offered utilization of 1 it is as far from it as its error.
+        away = np.maximum(np.abs(1 - offered), error)
+        memories = away**2 / (offered * (services + arrivals))
+        # A line of users forgets as fast as those who are elsewhere come back.
+        here = (station["busy"] + station["depth"]).sum(axis=0) / width.sum()
+        memories = np.maximum(memories, served / np.maximum(_users(traffic) - here, 1))
+    return Loads(offered, error, np.where(offered < 1, memories, 0.0), memories)
+
+
+def bunching(results: Results) -> float:
+    """Return how many requests may well fare alike because they met the same line [>= 1].
+
+    A line that is full, or slow enough for a time-out, stays so for a while: as many as come
+    before it has forgotten, at the line that remembers longest.
+    """
+    station, load = results.station, results.loads
+    lines = (station["depth"] > 0) & (results.plan.station["kind"] != AMOUNT)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = (station["arrived"] / load.memories)[lines]
+    alike = alike[np.isfinite(alike)]
+    return max(1.0, float(alike.max())) if len(alike) else 1.0
+
+
+def _users(traffic: AnyTraffic) -> float:
+    """Return how many users there are, inf if traffic is open."""
+    if isinstance(traffic, UserGroups):
+        return sum(each.users for each in traffic.groups.values())
+    return traffic.users if isinstance(traffic, ClosedTraffic) else np.inf
 
 
 def excess(results: Results) -> np.ndarray:
     """Return by how much each station's line grew more than chance explains, float [stations]."""
-    station = results.station
+    found = _excess(results.station)
+    if results.plan.source["kind"][0] == CLOSED:
+        # The users are in line somewhere, from early on: what still grows later grows without end.
+        found = np.fmin(found, _excess(_late(results)))
+    return found
+
+
+def _excess(station: Mapping[str, np.ndarray] | np.ndarray) -> np.ndarray:
     gone = station["rejected"] + station["abandoned"] + station["served"]
-    return beyond_chance(station["arrived"], gone)
+    found: np.ndarray = beyond_chance(station["arrived"], gone)
+    return found
+
+
+def _late(results: Results) -> dict[str, np.ndarray]:
+    """Return what each station counted in the second half of what was measured."""
+    out: dict[str, np.ndarray] = {}
+    for each in results.recordings:
+        window = results.buckets_of(each)
+        half = each.station[(window.start + window.stop) // 2 : window.stop]
+        for name in ("arrived", "rejected", "abandoned", "served"):
+            out[name] = out.get(name, 0) + half[name].sum(axis=0)
+    return out
 
 
 def beyond_chance(arrived: np.ndarray, gone: np.ndarray) -> np.ndarray:
@@ -110,7 +162,7 @@ def growing_line(results: Results) -> str:
     """
     beyond = excess(results)
     return _cause(
-        results, (beyond > 0) & _unlimited(results) & (results.utilization >= _FULL), beyond
+        results, (beyond > 0) & unlimited(results) & (results.utilization >= _FULL), beyond
     )
 
 
@@ -124,24 +176,20 @@ def perhaps_growing(results: Results) -> str:
     with np.errstate(invalid="ignore"):
         near = load.offered + _ERRORS * load.error >= 1
         near &= (results.utilization >= _NEARLY_FULL) & (results.station["depth"] > 0)
-    return _cause(results, near & _unlimited(results), results.station["depth"])
+    return _cause(results, near & unlimited(results), results.station["depth"])
 
 
 def slowest(results: Results) -> int | None:
-    """Return the station for whose waiting line the run is shortest, of those that matter."""
+    """Return the station for whose waiting line the run is shortest, of those that matter.
+
+    One that is offered more than it can serve never settles, and has no such length.
+    """
     station, length = results.station, results.loads.length
     total = float(results.flow["latency"].sum())
-    matters = _unlimited(results) & np.isfinite(length)
+    matters = unlimited(results) & np.isfinite(length) & (length > 0)
     matters &= station["waited"] >= _WAIT_SHARE * total
     rows = np.flatnonzero(matters)
     return int(rows[np.argmin(length[rows])]) if len(rows) else None
-
-
-def _unlimited(results: Results) -> np.ndarray:
-    """Return at which stations a line can grow without end, bool array [stations]."""
-    plan = results.plan.station
-    out: np.ndarray = (plan["queue_limit"] < 0) & (plan["leaving"] == 0) & (plan["kind"] != AMOUNT)
-    return out
 
 
 def _cause(results: Results, growing: np.ndarray, by: np.ndarray) -> str:

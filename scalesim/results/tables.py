@@ -17,7 +17,7 @@ from scalesim.results.metric_definitions import (
     metric_names,
     ratios_of,
 )
-from scalesim.results.metrics import estimate, interval_columns
+from scalesim.results.metrics import estimate, has_no_value, interval_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,21 +49,30 @@ def requests(results: Results, intervals: bool) -> pd.DataFrame:
         for outcome in OUTCOMES:
             latency = results.latency_of(endpoint, outcome)
             if latency.count or outcome == "completed":
-                rows.append(
-                    {
-                        "endpoint": endpoint,
-                        "outcome": outcome,
-                        "requests": latency.count,
-                        "rate_rps": latency.count / results.measured_time
-                        if results.measured_time
-                        else math.nan,
-                        "latency_mean_s": latency.mean,
-                        **{f"latency_{q}_s": latency.quantile(p) for q, p in QUANTILES.items()},
-                        "latency_max_s": latency.longest if latency.count else math.nan,
-                    }
-                    | (_intervals(results, columns, f"[{endpoint}:{outcome}]") if intervals else {})
-                )
+                of = f"[{endpoint}:{outcome}]"
+                times = {
+                    "latency_mean_s": latency.mean,
+                    **{f"latency_{q}_s": latency.quantile(p) for q, p in QUANTILES.items()},
+                }
+                row = {
+                    "endpoint": endpoint,
+                    "outcome": outcome,
+                    "requests": latency.count,
+                    "rate_rps": latency.count / results.measured_time
+                    if results.measured_time
+                    else math.nan,
+                    **{
+                        name: _value(results, f"{name}{of}", value) for name, value in times.items()
+                    },
+                    "latency_max_s": latency.longest if latency.count else math.nan,
+                }
+                rows.append(row | (_intervals(results, columns, of) if intervals else {}))
     return pd.DataFrame(rows)
+
+
+def _value(results: Results, name: str, value: float) -> float:
+    """Return `value`, or nan if it is of a wait that grows without end."""
+    return math.nan if has_no_value(results, name) else value
 
 
 def _intervals(results: Results, columns: Mapping[str, str], of: str) -> dict[str, float]:
@@ -100,17 +109,18 @@ def resources(results: Results, instances: bool, intervals: bool) -> pd.DataFram
             )
         }
         amount = results.plan.station["kind"][members[0]] == AMOUNT
+        where = f"{f'[{instance}]' if instances else ''}@{component}.{resource}"
+        depth = float(totals["depth"] / time) if time else math.nan
+        wait = float(totals["waited"] / totals["granted"]) if totals["granted"] else math.nan
         row = {
             "component": component,
             "resource": resource,
             **({"instance": instance} if instances else {"instances": len(members)}),
             "utilization_ratio": float(used.mean()),
             "utilization_busiest_ratio": float(used.max()),
-            "queue_depth_mean": float(totals["depth"] / time) if time else math.nan,
+            "queue_depth_mean": _value(results, f"queue_depth_mean{where}", depth),
             "queue_depth_max": int(results.station["deepest"][members].max()),
-            "wait_mean_s": float(totals["waited"] / totals["granted"])
-            if totals["granted"] and not amount
-            else math.nan,
+            "wait_mean_s": math.nan if amount else _value(results, f"wait_mean_s{where}", wait),
             "arrivals": int(totals["arrived"]),
             "rejected": int(totals["rejected"]),
             "abandoned": int(totals["abandoned"]),
@@ -122,8 +132,6 @@ def resources(results: Results, instances: bool, intervals: bool) -> pd.DataFram
                 "queue_depth_mean",
                 *([] if amount else ["wait_mean_s"]),
             ]
-            of = f"[{instance}]" if instances else ""
-            where = f"{of}@{component}.{resource}"
             row |= _intervals(results, {each: each for each in columns}, where)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -162,9 +170,13 @@ def _of_components(results: Results) -> Iterator[tuple[str, str, float]]:
         histogram = results.histogram("tally", [k])
         count = int(tally["count"][k])
         yield name, f"{metric}_count", count
-        yield name, f"{metric}_mean_s", float(tally["total"][k] / count) if count else math.nan
-        yield name, f"{metric}_p50_s", histogram_quantile(histogram, 0.5)
-        yield name, f"{metric}_p99_s", histogram_quantile(histogram, 0.99)
+        times = {
+            f"{metric}_mean_s": float(tally["total"][k] / count) if count else math.nan,
+            f"{metric}_p50_s": histogram_quantile(histogram, 0.5),
+            f"{metric}_p99_s": histogram_quantile(histogram, 0.99),
+        }
+        for each, value in times.items():
+            yield name, each, _value(results, f"{each}@{name}", value)
         yield name, f"{metric}_max_s", float(tally["longest"][k]) if count else math.nan
     counter = results.pooled("counter")
     for (name, metric), count in zip(plan.counter_names, counter.tolist(), strict=True):

@@ -83,26 +83,36 @@ def drain_time(
     values = _in_flight(results, component)
     if level is None:
         level = float(np.nanmedian(values))
-    times = np.asarray([_drained(row, spec.boundaries, since, level) for row in values])
+    # Of a component the mean over a bucket is known: it may have come down in the one before.
+    back = 0 if component is None else 1
+    drained = [_drained(row, spec.boundaries, since, level, back) for row in values]
+    first, at, last = np.asarray(drained).T
     name = "drain_time_s" if component is None else f"drain_time_s@{component}"
-    count = len(times)
-    if not np.isfinite(times).all():
+    count = len(at)
+    if not np.isfinite(at).all():
         return Estimate(name, math.inf, math.nan, math.inf, confidence, "none", count)
-    mean, low, high = (float(each) for each in _mean(times, confidence))
+    mean = float(at.mean())
     if count < 2:
         return Estimate(name, mean, math.nan, math.nan, confidence, "none", count)
-    # When it happened within a bucket of time is not known.
-    half = float(np.diff(spec.boundaries).max()) / 2
-    return Estimate(name, mean, max(low - half, 0.0), high + half, confidence, "trials", count)
+    low, high = float(_mean(first, confidence)[1]), float(_mean(last, confidence)[2])
+    return Estimate(name, mean, max(low, 0.0), high, confidence, "trials", count)
 
 
-def _drained(values: np.ndarray, ends: np.ndarray, since: float, level: float) -> float:
-    """Return when after `since` `values` first come down to `level`, inf if they do not."""
+def _drained(
+    values: np.ndarray, ends: np.ndarray, since: float, level: float, back: int
+) -> tuple[float, float, float]:
+    """Return when after `since` `values` first come down to `level`: at least, about, at most.
+
+    When in its bucket of time it happened is not known, nor in which of the `back` before. All are
+    inf if it does not happen.
+    """
     after = np.flatnonzero((ends >= since) & (values <= level))
     if not len(after):
-        return math.inf
+        return math.inf, math.inf, math.inf
     i = int(after[0])
-    if i == 0 or ends[i - 1] < since or values[i - 1] <= level:
-        return float(max(ends[i] - since, 0.0)) if values[i - 1] > level else 0.0
+    starts = np.concatenate([[0.0], ends[:-1]])
+    first, last = (max(float(x) - since, 0.0) for x in (starts[max(i - back, 0)], ends[i]))
+    if i == 0 or values[i - 1] <= level:
+        return 0.0, 0.0, last  # it was down before
     share = (values[i - 1] - level) / (values[i - 1] - values[i])
-    return float(ends[i - 1] + share * (ends[i] - ends[i - 1]) - since)
+    return first, max(float(starts[i] + share * (ends[i] - starts[i])) - since, first), last

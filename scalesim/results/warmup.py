@@ -19,6 +19,8 @@ __all__ = ["mser", "truncation"]
 
 _LEAST_GAIN = 0.4
 """A cut that lowers the squared error by less is chance: stationary runs have such minima too."""
+_ROUNDING = 1e-9
+"""Values that differ by less than this share of them differ by rounding."""
 _LEAST_LEFT = 0.3
 """Share of the values that stays: of a few at the end any may be close together by chance."""
 
@@ -36,6 +38,8 @@ def mser(values: np.ndarray, least: int = 0) -> int:
     3
     """
     count = len(values)
+    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
+        return least
     cuts = np.arange(least, max(int(count * (1 - _LEAST_LEFT)), least + 1))
     left, own = count - cuts, values - values[least:].mean()
     sums, squares = (np.cumsum(each[::-1])[::-1][cuts] for each in (own, own * own))

@@ -14,7 +14,7 @@ from scalesim.distributions import Distribution
 from scalesim.kernels.draws import bucket
 from scalesim.results import metrics
 from scalesim.results.intervals import HIGH_CORRELATION
-from scalesim.results.saturation import growing_line, slowest
+from scalesim.results.saturation import excess, growing_line, slowest
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
@@ -37,7 +37,7 @@ class Caution:
     component : str
         ``component`` or ``component.resource``; ``traffic``; the entry if it is about latency.
     what : {"unstable", "warmup", "short", "few_samples", "infinite_variance", "changing_traffic",
-            "correlated", "precision"}
+            "overloaded", "correlated", "precision"}
     text : str
         In a sentence.
     numbers : mapping of str to float
@@ -105,6 +105,14 @@ def _changing(results: Results) -> Iterator[Caution]:
         "and drain_time() answer for moments, with an interval from 2 trials on",
         {"start_s": spec.warmup, "end_s": spec.duration, "trials": results.trials},
     )
+    where = growing_line(results)
+    if where:
+        beyond = float(excess(results)[results.stations_of(*where.split(".", 1))].max())
+        text = (
+            f"more came to {where} than it could serve: its line was at least {beyond:,.0f} longer "
+            "at the end than at the beginning, and the figures depend on how long the run is"
+        )
+        yield Caution(where, "overloaded", text, {"growth": beyond})
 
 
 def _warmup(results: Results) -> Iterator[Caution]:

@@ -62,9 +62,18 @@ class Difference:
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
+        if math.isnan(self.difference):
+            none = " and ".join(x for x, y in (("a", self.a), ("b", self.b)) if math.isnan(y))
+            return f"{self.metric}: {self.a:.4g} and {self.b:.4g}; of {none} it has no value"
         verdict = "" if self.significant else ", which chance may explain"
-        reduction = self.variance_reduction
-        gain = "" if not math.isfinite(reduction) else f"; variance {reduction:.3g} times lower"
+        reduction, gain = self.variance_reduction, ""
+        if math.isfinite(reduction):
+            change = (
+                f"{reduction:.3g} times lower"
+                if reduction >= 1
+                else f"{1 / reduction:.3g} times higher"
+            )
+            gain = f"; variance {change}"
         return (
             f"{self.metric}: {self.a:.4g} and {self.b:.4g}, difference {self.difference:+.3g} "
             f"({self.low:+.3g} to {self.high:+.3g}){verdict}{gain}"

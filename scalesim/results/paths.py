@@ -1,0 +1,79 @@
+"""What the topology says of lines: which can grow without end, and which clients wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scalesim.components import MessageQueue
+from scalesim.plan.tables import AMOUNT
+from scalesim.topology import Topology
+
+if TYPE_CHECKING:
+    from scalesim.results.results import Results
+
+__all__ = ["clients_wait_for", "unlimited"]
+
+_ADMISSION = ("workers", "connections", "room")
+"""Resources that are held as long as a request is anywhere in the component."""
+_BESIDE = ("apply", "consumers")
+"""Resources whose work nobody waits for."""
+
+
+def unlimited(results: Results) -> np.ndarray:
+    """Return at which stations a line can grow without end, bool array [stations].
+
+    It can't where the line has a limit, or where who waits may leave it, or where all who could
+    come hold something of which there is an end: a connection of a database that rejects, say.
+    """
+    plan, labels = results.plan.station, results.plan.station_labels
+    limited = (plan["queue_limit"] >= 0) | (plan["leaving"] != 0)
+    admits = np.asarray([each.resource in _ADMISSION for each in labels], bool)
+    turn_away = {labels[s].component for s in np.flatnonzero(limited & admits)}
+    out: np.ndarray = ~limited & (plan["kind"] != AMOUNT)
+    few = _few_at_once(results.topology, turn_away)
+    for s in np.flatnonzero(out):
+        name, resource = labels[s].component, labels[s].resource
+        inside = resource not in _ADMISSION and resource != "apply"
+        out[s] = not (name in few or (inside and name in turn_away))
+    return out
+
+
+def _few_at_once(topology: Topology, turn_away: set[str]) -> set[str]:
+    """Return the components all of whose callers have only so many requests at once."""
+    callers: dict[str, set[str]] = {}
+    for (name, _), called in topology.calls().items():
+        for target, _ in called:
+            callers.setdefault(target, set()).add(name)
+    few: set[str] = set()
+    left = set(callers) - {topology.entry}
+    while True:
+        more = {
+            name
+            for name in left - few
+            if not isinstance(topology[name], MessageQueue)  # publishers do not wait for it
+            and all(each in turn_away or each in few for each in callers[name])
+        }
+        if not more:
+            return few
+        few |= more
+
+
+def clients_wait_for(results: Results, component: str, resource: str) -> bool:
+    """Return whether the answer to a client may have to wait for a resource."""
+    if resource in _BESIDE:
+        return False
+    topology = results.topology
+    calls = topology.calls()
+    seen: set[str] = set()
+    left = {topology.entry}
+    while left:
+        seen |= left
+        left = {
+            target
+            for (name, _), called in calls.items()
+            if name in left and not isinstance(topology[name], MessageQueue)
+            for target, _ in called
+        } - seen
+    return component in seen
