@@ -32,6 +32,7 @@ class Measured(Frozen):
     engine: str
     notices: tuple[str, ...]
     unreached: tuple[Caution, ...]
+    left_out: int
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Measured(Frozen):
         engine: str,
         notices: Sequence[str] = (),
         unreached: Sequence[Caution] = (),
+        left_out: int = 0,
     ) -> None:
         self._set(
             topology=topology,
@@ -49,6 +51,7 @@ class Measured(Frozen):
             engine=engine,
             notices=tuple(notices),
             unreached=tuple(unreached),
+            left_out=left_out,
         )
 
     @property
@@ -63,8 +66,8 @@ class Measured(Frozen):
 
     @property
     def partial(self) -> bool:
-        """Whether a trial was stopped before its end."""
-        return any(each.partial for each in self.recordings)
+        """Whether the run was interrupted, so that not all trials came to their end."""
+        return self.left_out > 0 or any(each.partial for each in self.recordings)
 
     def buckets_of(self, recording: Recording) -> slice:
         """Return the buckets of time of a trial that lie in the window and were simulated."""

@@ -47,6 +47,8 @@ class Results(Measured):
         What the user should know about how the run was made.
     unreached : sequence of Caution
         What was asked for and not reached: the precision.
+    left_out : int
+        Trials that an interruption cut short or kept from beginning; the figures are of the others.
     """
 
     confidence = CONFIDENCE
@@ -135,7 +137,7 @@ class Results(Measured):
     ) -> Results:
         unreached = self.unreached if unreached is None else unreached
         given = (self.topology, self.traffic, recordings, self.engine, self.notices)
-        return Results(*given, unreached)
+        return Results(*given, unreached, self.left_out)
 
     # What happened when -------------------------------------------------------------------
 

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from scalesim.cli import main
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -102,6 +105,28 @@ def test_pictures_are_written(small: Path, tmp_path: Path):
         done = scalesim(*arguments, "--picture", str(picture))
         assert done.returncode == 0, done.stderr
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_is_written_though_nobody_reads_the_text(small: Path, tmp_path: Path):
+    picture = tmp_path / "x.png"
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = ["simulate", str(small), "--duration", "20 s", "--picture", str(picture)]
+    done = subprocess.run([sys.executable, "-m", "scalesim", *command], cwd=ROOT, stdout=writer)
+    os.close(writer)
+    assert done.returncode == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_interrupt_before_anything_was_computed(small: Path, monkeypatch):
+    def interrupted(path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scalesim.io.read_model", interrupted)
+    for command in ("simulate", "forecast", "explain", "draw"):
+        done = CliRunner().invoke(main, [command, str(small)])
+        assert done.exit_code == 130
+        assert done.output == "scalesim: interrupted\n"
 
 
 def test_draw_prints_mermaid(small: Path):
