@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from scalesim.errors import InternalError
+from scalesim.frozen import read_only
 from scalesim.kernels.draws import BUCKETS
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
@@ -91,6 +92,9 @@ class RunSpec:
     request_limit: int = 0
     key_limit: int = 0
 
+    def __post_init__(self) -> None:
+        read_only(self.boundaries)
+
     @property
     def duration(self) -> float:
         """End of the run [s]."""
@@ -105,6 +109,8 @@ class RunSpec:
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One trial's outcome. Shapes: B buckets, S stations, E endpoints, O outcomes, C caches, ...
+
+    Its arrays are read-only.
 
     Parameters
     ----------
@@ -157,6 +163,12 @@ class Recording:
     strands: int
     events: int
     ended_at: float
+
+    def __post_init__(self) -> None:
+        # Figures are worked out when asked for: of arrays that somebody wrote to, they would lie.
+        for each in vars(self).values():
+            if isinstance(each, np.ndarray):
+                read_only(each)
 
     @property
     def partial(self) -> bool:

@@ -103,8 +103,8 @@ def simulate(
     ----------
     topology : Topology
     traffic : Traffic, ClosedTraffic or ReplayTraffic
-    duration : float [s, > 0]
-        Simulated time.
+    duration : float [s, above 0 and at most 1e9]
+        Simulated time; until 1e9 s the clock, a float, tells apart what is 0.1 µs apart.
     warmup : float [s, 0 <= warmup < duration] or "auto", optional
         Time before measuring starts; by default a tenth of the duration. ``"auto"``: longer if the
         beginning lasts longer (by MSER, of latency and of what waits). A run that does not leave
@@ -125,7 +125,8 @@ def simulate(
         `Results.keys_table`.
     progress : bool, optional
         Show a progress bar; by default for long runs in a terminal or notebook. Ctrl-C stops the
-        run, and what was computed is returned, marked partial.
+        run, and what was computed is returned, marked partial: the trials that are whole, or, if
+        none is, as far as they came.
     precision : float, optional [ratio, above 0 and below 1]
         Run further trials, at least 5 in all, until the 95 % interval of each metric of
         `precision_of` is within so much of its value, up and down. If `max_trials` do not
@@ -186,13 +187,24 @@ def simulate(
         ]
         return _run_all(runner, plan, specs, progress)
 
-    def read(recordings: list[Recording]) -> Results:
-        results = Results(topology, traffic, recordings, runner.name, notices)
+    def read(recordings: list[Recording], asked: int) -> Results:
+        kept = _kept(recordings)
+        left_out = asked - len(kept)
+        results = Results(topology, traffic, kept, runner.name, notices, left_out=left_out)
         return results.without_beginning() if detect else results
 
     if precision is None:
-        return read(run(0, trials))
+        return read(run(0, trials), trials)
     return until_precise(run, read, precision, precision_of, trials, max_trials)
+
+
+def _kept(recordings: list[Recording]) -> list[Recording]:
+    """Return the trials that make the figures: after an interruption the whole ones, if any.
+
+    Trials of different length can't be read as samples of one thing, and one that ended in its
+    warm-up measured nothing.
+    """
+    return [each for each in recordings if not each.partial] or recordings
 
 
 def _boundaries(warmup: float, duration: float) -> tuple[np.ndarray, int]:
@@ -268,7 +280,7 @@ def _engine_for(plan: Plan, name: str) -> tuple[Engine, list[str]]:
 def _run_all(
     engine: Engine, plan: Plan, specs: list[RunSpec], show: bool | None
 ) -> list[Recording]:
-    """Run all trials, in threads if there are several; Ctrl-C keeps what was computed."""
+    """Run all trials, in threads if there are several; Ctrl-C keeps those that have begun."""
     if engine.name == "compiled":
         from scalesim.engines.compiled import kernel
 
@@ -285,12 +297,16 @@ def _run_all(
             wait(jobs)
         except KeyboardInterrupt:
             stop.set()
+            for job in jobs:
+                job.cancel()
             if not jobs:
                 raise
-        recordings = [job.result() for job in jobs]
+        recordings = [job.result() for job in jobs if not job.cancelled()]
     if engine.name == "compiled" and not _ENGINE_READY.is_set():
         kernel.mark_cached()
         _ENGINE_READY.set()
+    if not recordings:
+        raise KeyboardInterrupt
     begun = [each for each in recordings if each.ended_at > 0]
     return begun or recordings[:1]
 

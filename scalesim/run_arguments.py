@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 from scalesim.errors import InvalidInput, Problem, nearest
@@ -12,6 +11,11 @@ from scalesim.traffic import AnyTraffic
 __all__ = ["ENGINES", "check_arguments"]
 
 ENGINES = ("compiled", "reference", "analytic")
+_LONGEST = 1e9
+_DURATION = (
+    f"a time above 0 s and at most {_LONGEST:,.0f} s (31 years), until which the simulation's "
+    "clock tells apart what is 0.1 µs apart"
+)
 _RANGES = {
     "trials": (1, 10_000),
     "seed": (0, 2**63),
@@ -55,11 +59,17 @@ def _argument_problems(
         yield Problem("topology", f"got {type(topology).__name__}, allowed is a Topology")
     if not isinstance(traffic, AnyTraffic):
         yield Problem("traffic", f"got {type(traffic).__name__}, allowed is a Traffic")
-    if not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
-        yield Problem("duration", f"got {duration!r}, allowed is a time above 0 s")
+    if not isinstance(duration, (int, float)) or not 0 < duration <= _LONGEST:
+        yield Problem("duration", f"got {_seconds(duration)}, allowed is {_DURATION}")
     elif not isinstance(warmup, (int, float)) or not 0 <= warmup < duration:
         yield Problem(
             "warmup",
-            f"got {warmup!r}, allowed is at least 0 s and less than the duration, {duration:g} s, "
-            'or "auto"',
+            f"got {_seconds(warmup)}, allowed is at least 0 s and less than the duration, "
+            f'{duration:g} s, or "auto"',
         )
+
+
+def _seconds(value: object) -> str:
+    """Return a time for a message, with its unit."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:g} s" if number else repr(value)

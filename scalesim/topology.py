@@ -82,7 +82,7 @@ class Topology:
 
     def endpoints(self, name: str) -> tuple[str, ...]:
         """Return the endpoints that component `name` offers (a balancer: all its targets do)."""
-        return _endpoints(self.components, name)
+        return endpoints(self.components, name)
 
     @property
     def entry_endpoints(self) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ def _unknown(
     return Problem(subject, f'there is no component "{name}". {hint}Known: {names}', path)
 
 
-def _endpoints(parts: Mapping[str, Component], name: str) -> tuple[str, ...]:
+def endpoints(parts: Mapping[str, Component], name: str) -> tuple[str, ...]:
     """Return what `name` offers: a balancer or limiter, what all components behind it do.
 
     Each component is visited once: balancers over balancers have too many paths to follow each.
@@ -203,7 +203,7 @@ def _endpoints(parts: Mapping[str, Component], name: str) -> tuple[str, ...]:
 def resolve(parts: Mapping[str, Component], target: str) -> tuple[str, str]:
     """Return (component, endpoint) for a reference that has been checked."""
     name, _, endpoint = target.partition(".")
-    return name, endpoint or _endpoints(parts, name)[0]
+    return name, endpoint or endpoints(parts, name)[0]
 
 
 def lives_in_caller(part: Component) -> bool:
@@ -253,7 +253,7 @@ def _dangling(parts: Mapping[str, Component], entry: Any) -> Iterator[Problem]:
             yield from _balancer_problems(parts, name, part)
     if not isinstance(entry, str) or entry not in parts:
         yield _unknown("entry", ("entry",), str(entry), parts)
-    elif not _endpoints(parts, entry) and not parts[entry].forwards_to():
+    elif not endpoints(parts, entry) and not parts[entry].forwards_to():
         yield Problem("entry", f'"{entry}" offers no endpoint', ("entry",))
 
 
@@ -269,6 +269,8 @@ def _dangling_reference(parts: Mapping[str, Component], reference: Reference) ->
     if name not in parts:
         return _unknown("", reference.path, name, parts)
     part = parts[name]
+    if part.type_name not in COMPONENTS.members:
+        return None  # it can't be read, which has been reported already
     if reference.must_be in ("message_queue", "cache"):
         if part.type_name == reference.must_be:
             return None
@@ -276,7 +278,7 @@ def _dangling_reference(parts: Mapping[str, Component], reference: Reference) ->
         return Problem("", message, reference.path)
     if reference.must_be == "component":
         return None
-    offered = _endpoints(parts, name)
+    offered = endpoints(parts, name)
     if part.forwards_to() and not offered:
         return None  # reported at the balancer
     if dot and endpoint not in offered:
@@ -320,9 +322,9 @@ def _too_few(part: Component, endpoint: str, reference: Reference) -> Problem | 
 def _balancer_problems(
     parts: Mapping[str, Component], name: str, part: LoadBalancer
 ) -> Iterator[Problem]:
-    if all(target in parts for target in part.targets) and not _endpoints(parts, name):
+    if all(target in parts for target in part.targets) and not endpoints(parts, name):
         offers = "; ".join(
-            f"{target}: {', '.join(_endpoints(parts, target)) or 'none'}" for target in part.targets
+            f"{target}: {', '.join(endpoints(parts, target)) or 'none'}" for target in part.targets
         )
         yield _named(part, Problem("", f"the targets share no endpoint ({offers})", ("targets",)))
     for target, weights in (part.weights or {}).items():
@@ -338,7 +340,7 @@ def _balancer_problems(
 def _calls(parts: Mapping[str, Component]) -> dict[tuple[str, str], list[tuple[str, str]]]:
     graph: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, part in parts.items():
-        for endpoint in _endpoints(parts, name):
+        for endpoint in endpoints(parts, name):
             edges = graph.setdefault((name, endpoint), [])
             if part.forwards_to():
                 edges += [(target, endpoint) for target in part.forwards_to()]
@@ -370,7 +372,7 @@ def _cycles(parts: Mapping[str, Component]) -> list[Problem]:
 def _unused(parts: Mapping[str, Component], entry: str) -> list[Problem]:
     graph = _calls(parts)
     reached: set[tuple[str, str]] = set()
-    todo = [(entry, endpoint) for endpoint in _endpoints(parts, entry)]
+    todo = [(entry, endpoint) for endpoint in endpoints(parts, entry)]
     while todo:
         place = todo.pop()
         if place not in reached:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import scalesim as ss
+from scalesim.components import fail
 from scalesim.plots import FORMATS, KINDS, draw, mermaid, plot, render
 from scalesim.plots.graph import edges, layered
 from scalesim.plots.months import _number
@@ -66,6 +67,16 @@ def many_services(layers: int = 3, across: int = 4) -> ss.Topology:
     return ss.Topology(*parts, entry="front")
 
 
+def long_names() -> ss.Topology:
+    """Many of its requests fail, at a component whose name leaves little room beside it."""
+    work = {"browse-by-category": [ss.call("orders-database-eu.read")]}
+    return ss.Topology(
+        ss.Service("web", endpoints=work, workers=64),
+        ss.Database("orders-database-eu", connections=1, read=ss.ms(10), queue_limit=5),
+        entry="web",
+    )
+
+
 def simulated(topology: ss.Topology, traffic: ss.Traffic, duration: float = 5.0) -> Results:
     return ss.simulate(topology, traffic, duration=duration, engine="reference", progress=False)
 
@@ -92,12 +103,17 @@ def runs() -> dict[str, Results]:
         ),
         "none came": simulated(one_service(), ss.Traffic(1e-6)),
         "many": simulated(many_services(), ss.Traffic(5.0)),
+        "long names": simulated(long_names(), ss.Traffic(150.0, mix={"browse-by-category": 1})),
+        "all fail": simulated(
+            ss.Topology(ss.Service("s", endpoints={"get": [fail(1.0)]}), entry="s"),
+            ss.Traffic(9.0),
+        ),
     }
 
 
 RUNS = [
     "one", "constant", "shop", "overload", "rejecting", "none done", "no time passes", "none came",
-    "many",
+    "many", "long names", "all fail",
 ]  # fmt: skip
 
 
@@ -182,6 +198,48 @@ def test_default_is_the_overview(runs: dict[str, Results]) -> None:
     shown = words(figure)
     for each in ("requests/s completed", "p99 latency", "errors", "bottleneck"):
         assert each in shown
+
+
+def test_legends_are_no_wider_than_their_axes(runs: dict[str, Results]) -> None:
+    for name in ("long names", "shop"):
+        figure = plot(runs[name])
+        figure.canvas.draw()
+        for axes in figure.axes:
+            legend = axes.get_legend()
+            assert legend is not None
+            assert legend.get_window_extent().x1 <= axes.get_window_extent().x1 + 1
+        assert "…" not in words(figure)  # there is room for every name
+
+
+def line(results: Results, label: str) -> list[float]:
+    """Return the values of a line of "Requests over time"."""
+    (found,) = (each for each in plot(results, "rate").axes[0].lines if each.get_label() == label)
+    return [float(y) for y in found.get_ydata()]  # type: ignore[union-attr]
+
+
+def test_failures_are_drawn_also_where_everything_fails(runs: dict[str, Results]) -> None:
+    assert line(runs["all fail"], "failed") == pytest.approx(line(runs["all fail"], "arrived"))
+    assert "failed" not in words(plot(runs["one"], "rate"))
+    missed = line(runs["rejecting"], "arrived")
+    both = zip(line(runs["rejecting"], "failed"), line(runs["rejecting"], "completed"), strict=True)
+    assert sum(map(sum, both)) == pytest.approx(sum(missed), rel=0.02)
+
+
+def test_empty_axes_say_why(runs: dict[str, Results]) -> None:
+    for name, why in (
+        ("all fail", "no request completed"),
+        ("none came", "no request completed"),
+        ("no time passes", "all latencies are 0 s"),
+    ):
+        figure = plot(runs[name], "latency")
+        assert set(words(figure).split("\n")) == {"Latency over time", why}
+        assert not figure.axes[0].patches
+
+
+def test_the_overview_says_unstable(runs: dict[str, Results]) -> None:
+    assert words(plot(runs["overload"])).count("UNSTABLE: server") == 1
+    assert "UNSTABLE" not in words(plot(runs["one"]))
+    assert "bottleneck: " not in words(plot(runs["none came"]))
 
 
 def test_warmup_is_marked_where_it_ends(runs: dict[str, Results]) -> None:

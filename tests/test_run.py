@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import signal
 import threading
 from concurrent import futures
@@ -13,6 +14,7 @@ import pytest
 import scalesim as ss
 from scalesim import run
 from scalesim.errors import InvalidInput, InvalidModel, UnsupportedByEngine
+from scalesim.units import significant
 
 SERVER = ss.Service("server", endpoints={"get": [ss.compute(ss.Exponential(0.01))]})
 TOPOLOGY = ss.Topology(SERVER, entry="server")
@@ -38,18 +40,25 @@ WHOLE = "allowed is a whole number from"
     [
         ({"topology": "web"}, "topology: got str, allowed is a Topology"),
         ({"traffic": 50.0}, "traffic: got float, allowed is a Traffic"),
-        ({"duration": 0}, "duration: got 0, allowed is a time above 0 s"),
-        ({"duration": -1.0}, "duration: got -1.0, allowed is a time above 0 s"),
-        ({"duration": math.inf}, "duration: got inf, allowed is a time above 0 s"),
-        ({"duration": math.nan}, "duration: got nan, allowed is a time above 0 s"),
+        (
+            {"duration": 0},
+            "duration: got 0 s, allowed is a time above 0 s and at most 1,000,000,000",
+        ),
+        ({"duration": -1.0}, "duration: got -1 s, allowed is a time above 0 s"),
+        ({"duration": math.inf}, "duration: got inf s, allowed is a time above 0 s"),
+        ({"duration": math.nan}, "duration: got nan s, allowed is a time above 0 s"),
+        (
+            {"duration": 1e30},
+            "got 1e+30 s, allowed is a time above 0 s and at most 1,000,000,000 s",
+        ),
         ({"duration": "60 s"}, "duration: got '60 s', allowed is a time above 0 s"),
         ({"duration": None}, "duration: got None, allowed is a time above 0 s"),
         (
             {"warmup": 60.0},
-            "warmup: got 60.0, allowed is at least 0 s and less than the duration, 60 s",
+            "warmup: got 60 s, allowed is at least 0 s and less than the duration, 60 s",
         ),
-        ({"warmup": -1}, "warmup: got -1, allowed is at least 0 s"),
-        ({"warmup": math.nan}, "warmup: got nan, allowed is at least 0 s"),
+        ({"warmup": -1}, "warmup: got -1 s, allowed is at least 0 s"),
+        ({"warmup": math.nan}, "warmup: got nan s, allowed is at least 0 s"),
         ({"warmup": "1 s"}, "warmup: got '1 s', allowed is at least 0 s"),
         ({"trials": 0}, f"trials: got 0, {WHOLE} 1 to 10000"),
         ({"trials": 10_001}, f"trials: got 10001, {WHOLE} 1 to 10000"),
@@ -251,13 +260,24 @@ def test_an_interrupt_keeps_what_was_computed(interrupting, engine, duration) ->
     recording.check()
 
 
+def test_an_interrupt_says_what_was_done(interrupting) -> None:
+    results = ss.simulate(LONG_TOPOLOGY, LONG, duration=1e6, warmup=1e-3)
+    first, second = results.summary().splitlines()[:2]
+    measured = significant(results.measured_time)
+    assert first.endswith(f"the figures are of {measured} s measured, of 1,000,000 s asked for")
+    assert second.startswith(f"measured {significant(results.measured_time, 6)} s after 0.001 s")
+
+
 def test_an_interrupt_during_warm_up(interrupting) -> None:
     results = ss.simulate(LONG_TOPOLOGY, LONG, duration=2e6, warmup=1e6)
     assert results.partial
     assert results.measured_time == 0.0
     assert math.isnan(results.throughput)
     assert math.isnan(results.latency.mean)
-    assert "PARTIAL" in results.summary()
+    assert results.summary() == (
+        "PARTIAL: interrupted; nothing was measured, for no trial came to the end of its warm-up, "
+        "1,000,000 s"
+    )
     assert str(results.bottleneck) == "none"
     assert results._repr_html_()
     assert results.series()["warmup"].all()
@@ -270,3 +290,77 @@ def test_an_interrupt_of_several_trials(interrupting) -> None:
     assert all(each.ended_at > 0 for each in results.recordings)
     assert results.throughput == pytest.approx(1000.0, rel=0.05)
     assert np.isfinite(results.series()["throughput_rps"]).all()
+
+
+@pytest.fixture
+def interrupting_trial(monkeypatch):
+    """Make Ctrl-C happen in the seventh trial, of trials that run one after the other."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    begun: list[object] = []
+
+    def reporter(moved, index, stop):
+        trial = object()
+
+        def report(now: float) -> bool:
+            if trial not in begun:
+                begun.append(trial)
+                if len(begun) == 7:
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                    stop.wait(60)
+            return stop.is_set()
+
+        return report
+
+    monkeypatch.setattr(run, "_reporter", reporter)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+GIVEN = {"duration": 120.0, "engine": "reference"}
+
+
+def test_an_interrupt_keeps_the_trials_that_are_whole(interrupting_trial) -> None:
+    results = ss.simulate(TOPOLOGY, TRAFFIC, trials=50, **GIVEN)
+    assert (results.partial, results.trials, results.left_out) == (True, 6, 44)
+    assert results.estimate("latency_mean_s").method == "trials"
+    text = results.summary()
+    assert "of the trials that are whole, 6 of 50\nmeasured 108 s after 12 s of warm-up, 6" in text
+    assert results.without_beginning().partial
+    assert differences(results, ss.simulate(TOPOLOGY, TRAFFIC, trials=6, **GIVEN)) == []
+
+
+def test_precision_that_is_interrupted_says_what_was_reached(interrupting_trial) -> None:
+    results = ss.simulate(TOPOLOGY, TRAFFIC, precision=1e-4, **GIVEN)
+    (caution,) = results.unreached
+    assert "of its value after 6 trials, when it was interrupted, asked for" in caution.text
+    assert caution.numbers["trials"] == 6
+    assert "more trials" not in caution.text
+
+
+# Frozen ---------------------------------------------------------------------------------------
+
+
+def test_results_are_frozen() -> None:
+    results = ss.simulate(TOPOLOGY, TRAFFIC, duration=4.0)
+    before = results.to_dict()
+    for name in ("confidence", "engine", "recordings", "topology", "partial", "latency", "x"):
+        with pytest.raises(AttributeError, match=f"Results is frozen: cannot assign to '{name}'"):
+            setattr(results, name, None)
+    with pytest.raises(AttributeError, match="cannot delete"):
+        del results.topology
+    recording = results.recordings[0]
+    for array in (
+        recording.arrived, recording.station["busy"], recording.latency_cells,
+        recording.spec.boundaries, results.flow, results.station, results.utilization,
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+    assert results.to_dict() == before
+    assert pickle.loads(pickle.dumps(results)).to_dict() == before
+
+
+def test_analytic_results_are_frozen() -> None:
+    results = ss.simulate(TOPOLOGY, TRAFFIC, duration=4.0, engine="analytic")
+    with pytest.raises(AttributeError, match="AnalyticResults is frozen: cannot assign to 'x'"):
+        results.x = 1
+    assert results.second_state is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from scalesim.cli.main import main
+try:
+    from scalesim.cli.main import main
+except KeyboardInterrupt:  # Ctrl-C while loading
+    raise SystemExit(130) from None
 
 __all__ = ["main"]

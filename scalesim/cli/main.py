@@ -29,7 +29,7 @@ _FORMATS = ("png", "svg", "pdf")
 
 
 def _clean_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a user's mistake into a message and exit status 2."""
+    """Turn a user's mistake into a message and exit status 2, Ctrl-C into one and 130."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -41,6 +41,9 @@ def _clean_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except ScalesimError as error:
             click.echo(f"scalesim: {error}", err=True)
             sys.exit(2)
+        except KeyboardInterrupt:  # before there was anything to keep
+            click.echo("scalesim: interrupted", err=True)
+            sys.exit(130)
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(0)
@@ -153,24 +156,26 @@ def simulate(
         seed=seed,
         engine=engine,
     )
+    if picture is not None and isinstance(results, Results):
+        from scalesim.plots import plot
+
+        # Before the text, whose reader may go away.
+        _write_picture(plot(results), picture)
     if as_json:
         _json(results.to_dict())
     else:
         click.echo(results.summary())
         # A terminal has no room for the ends of all intervals; --json has them.
         narrow = {"intervals": False} if isinstance(results, Results) else {}
+        nothing = isinstance(results, Results) and not results.measured_time
         for table in (
             results.requests_table(**narrow),
             results.resources_table(**narrow),
             results.components_table(**narrow),
         ):
-            if len(table):
+            if len(table) and not nothing:
                 click.echo()
                 click.echo(table.to_string(index=False, float_format=_number))
-    if picture is not None and isinstance(results, Results):
-        from scalesim.plots import plot
-
-        _write_picture(plot(results), picture)
     if isinstance(results, Results) and not results.partial:  # last, for it takes a moment
         from scalesim.studies.agreement import check_by_theory
 

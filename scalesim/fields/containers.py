@@ -45,6 +45,11 @@ class ListOf(Kind):
             raise fail(f"got {shown(node)}, allowed is a list")
         return tuple(_gather(self.item, enumerate(node)))
 
+    def salvage(self, node: Any) -> Any:
+        if isinstance(node, list):
+            return tuple(self.item.salvage(each) for each in node)
+        return super().salvage(node)
+
     def encode(self, value: Any) -> Any:
         if self.alone and len(value) == 1:
             return self.item.encode(value[0])
@@ -89,6 +94,11 @@ class MapOf(Kind):
             raise fail(f"got {shown(node)}, allowed is a mapping")
         values = _gather(self.value, node.items())
         return FrozenMap(dict(zip(node, values, strict=True)))
+
+    def salvage(self, node: Any) -> Any:
+        if isinstance(node, dict):
+            return FrozenMap({key: self.value.salvage(each) for key, each in node.items()})
+        return super().salvage(node)
 
     def encode(self, value: Any) -> Any:
         return {key: self.value.encode(each) for key, each in value.items()}

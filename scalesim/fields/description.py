@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 
 from scalesim.errors import Problem, nearest, shown
 from scalesim.fields.containers import MapOf
-from scalesim.fields.kinds import NAME, DecodeError, Kind, fail, plain
+from scalesim.fields.kinds import NAME, UNREAD, DecodeError, Kind, fail, plain
 
 __all__ = ["Description", "Family", "Nested", "OneOf", "Param", "described", "param", "params"]
 
@@ -101,6 +101,13 @@ class OneOf(Kind):
             )
         raise fail(self._unknown(node))
 
+    def salvage(self, node: Any) -> Any:
+        if isinstance(node, dict) and len(node) == 1:
+            ((name, content),) = node.items()
+            if name in self.family.members:
+                return self.family.members[name].salvage(content)
+        return super().salvage(node)
+
     def encode(self, value: Any) -> Any:
         content = value.encode()
         if self.scalar is not None and value == self.family.scalar(_primary_value(value)):
@@ -144,6 +151,9 @@ class Nested(Kind):
 
     def decode(self, node: Any) -> Any:
         return self.cls.decode(node)
+
+    def salvage(self, node: Any) -> Any:
+        return self.cls.salvage(node)
 
     def encode(self, value: Any) -> Any:
         return value.encode()
@@ -239,11 +249,31 @@ class Description:
                 raise fail(f"got {shown(node)}, allowed is a mapping with {', '.join(declared)}")
             kind = declared[cls.primary].kind
             return cls(**{cls.primary: kind.decode(node)})
-        takes_mapping = cls.primary and isinstance(declared[cls.primary].kind, (OneOf, MapOf))
-        if takes_mapping and not any(key in declared for key in node):
-            # `compute: {lognormal: {...}}`: the mapping is the primary field's own.
+        if cls._is_primary(node):
             return cls(**{cls.primary: declared[cls.primary].kind.decode(node)})
         return cls(**cls.decode_fields(node))
+
+    @classmethod
+    def _is_primary(cls, node: dict[Any, Any]) -> bool:
+        """Whether the mapping is the primary field's own: ``compute: {lognormal: {...}}``."""
+        declared = params(cls)
+        takes_mapping = cls.primary and isinstance(declared[cls.primary].kind, (OneOf, MapOf))
+        return bool(takes_mapping) and not any(key in declared for key in node)
+
+    @classmethod
+    def salvage(cls, node: Any, **given: Any) -> Self:
+        """Return a description of what can be read of `node`; to look into, not to use.
+
+        Fields that can't be read have their defaults, `UNREAD` if they have none.
+        """
+        if not isinstance(node, dict) or cls._is_primary(node):
+            node = {} if node is None or not cls.primary else {cls.primary: node}
+        values: dict[str, Any] = dict.fromkeys(_required(cls), UNREAD)
+        for name, declared in params(cls).items():
+            if node.get(name) is not None:
+                found = declared.kind.salvage(node[name])
+                values |= {name: found} if found is not UNREAD else {}
+        return cls(**{**values, **given})
 
     @classmethod
     def decode_fields(cls, node: dict[Any, Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from scalesim.units import DIMENSIONS, format_quantity, parse_quantity
 
 __all__ = [
     "NAME",
+    "UNREAD",
     "DecodeError",
     "Flag",
     "Integer",
@@ -31,6 +32,9 @@ __all__ = [
 _LARGEST = int(sys.float_info.max)
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+UNREAD: tuple[Any, ...] = ()
+"""Stands for what can't be read: neither a number, a name nor a description, and nothing in it."""
 
 _PYTHON = {"b": bool, "i": int, "u": int, "f": float, "U": str}
 """Of each kind of NumPy's numbers and texts, the type of Python; moments of time are none."""
@@ -73,6 +77,13 @@ class Kind:
             With every problem found below `node`.
         """
         raise NotImplementedError
+
+    def salvage(self, node: Any) -> Any:
+        """Return what can be read of `node` that can't be read as a whole, else `UNREAD`."""
+        try:
+            return self.decode(node)
+        except DecodeError:
+            return UNREAD
 
     def encode(self, value: Any) -> Any:
         """Return plain data that `decode` reads back to an equal value."""

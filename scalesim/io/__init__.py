@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from scalesim.io.model_file import (
-    Model,
-    model_text,
-    parse_model,
-    parse_traffic,
-    read_model,
-    read_traffic,
-    traffic_text,
-    write_model,
-    write_traffic,
-)
+from scalesim.io.model_file import Model, parse_model, parse_traffic, read_model, read_traffic
+from scalesim.io.model_writing import model_text, traffic_text, write_model, write_traffic
 from scalesim.io.schema import json_schema
 
 __all__ = [

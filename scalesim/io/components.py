@@ -1,6 +1,7 @@
 """Components read one by one: what can't be read still counts as there, and carries its problems.
 
-Layer: io. A reference to a component whose own fields are wrong must not be reported as dangling.
+Layer: io. A reference to a component whose own fields are wrong must not be reported as dangling;
+its own references, and those to endpoints that it is known to lack, are checked all the same.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from scalesim.components import COMPONENTS, Component, MessageQueue
 from scalesim.components.base import Reference
 from scalesim.errors import Problem, nearest, shown
-from scalesim.fields import DecodeError, params
+from scalesim.fields import DecodeError
 from scalesim.io.yaml_nodes import Node
 
 __all__ = ["read_components"]
@@ -21,8 +22,8 @@ __all__ = ["read_components"]
 def read_components(nodes: Mapping[str, Node]) -> tuple[Component, ...]:
     """Return a component for each node; ``check()`` of one that can't be read says why."""
     parts = [_component(name, node) for name, node in nodes.items()]
-    # A balancer or limiter over unread components can't tell what it offers: unread, too.
-    unread = {part.name for part in parts if isinstance(part, _Unread)}
+    # A balancer or limiter over components that may offer anything may, too.
+    unread = {part.name for part in parts if isinstance(part, _Unread) and not part.is_known}
     before = 0
     while len(unread) > before:
         before = len(unread)
@@ -54,20 +55,18 @@ def _component(name: str, node: Node) -> Component:
     try:
         part: Component = cls(name=name, **cls.decode_fields(content, skip=("name",)))
     except DecodeError as error:
-        return _Unread(name, type_name, error.problems, _references(cls, name, content))
+        legible = cls.salvage(content, name=name)
+        return _Unread(name, type_name, error.problems, _references(legible), legible)
     return part
 
 
-def _references(cls: Any, name: str, content: dict[str, Any]) -> list[Reference]:
-    """Return the references of what can be read, if that is enough to make a component."""
-    fields = {}
-    for key, declared in params(cls).items():
-        with contextlib.suppress(KeyError, DecodeError):
-            fields[key] = declared.kind.decode(content[key])
-    try:
-        return list(cls(**{**fields, "name": name}).references())
-    except TypeError:  # a required field is missing
-        return []
+def _references(part: Component) -> list[Reference]:
+    """Return the references that can be read, up to the first thing that hides the others."""
+    found = []
+    with contextlib.suppress(TypeError, AttributeError):
+        for each in part.references():
+            found.append(each)
+    return found
 
 
 class _AnyEndpoint(tuple[str, ...]):
@@ -88,15 +87,30 @@ class _Unread(MessageQueue):
         type_name: str,
         problems: Sequence[Problem],
         references: Sequence[Reference] = (),
+        legible: Component | None = None,
     ) -> None:
         state = {"name": name, "type_name": type_name}
-        self.__dict__.update(state, _problems=problems, _references=references)
+        self.__dict__.update(state, _problems=problems, _references=references, _offers=())
+        self.__dict__["_onward"] = () if legible is None else legible.forwards_to()
+        # What may forward and seems not to: the field that says so may be the one not read.
+        if legible is not None and type(legible).forwards_to is Component.forwards_to:
+            self.__dict__["_offers"] = legible.endpoint_names()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it can be told what it offers."""
+        return bool(self.__dict__["_offers"] or self.__dict__["_onward"])
+
+    def forwards_to(self) -> tuple[str, ...]:
+        onward: tuple[str, ...] = self.__dict__["_onward"]
+        return onward
 
     def check(self) -> Iterator[Problem]:
         yield from self.__dict__["_problems"]
 
     def endpoint_names(self) -> tuple[str, ...]:
-        return _AnyEndpoint(("any",))
+        offers: tuple[str, ...] = self.__dict__["_offers"]
+        return offers or _AnyEndpoint(("any",))
 
     def scattered(self, endpoint: str) -> tuple[str, Sequence[int]]:
         return "", range(10**9)

@@ -1,26 +1,24 @@
-"""Models and traffic as files: YAML or JSON with units in the values, the same tree in both.
+"""Models and traffic read from files: YAML or JSON with units in the values, one tree in both.
 
-Layer: io. Fields are read and written by their declarations (`scalesim.fields`), the topology is
+Layer: io. Fields are read by their declarations (`scalesim.fields`), the topology is
 checked by `scalesim.topology`; here stands what belongs to files alone: the top of the tree, places
 of problems, and that all problems are reported together.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from scalesim.errors import InvalidInput, InvalidModel, Problem, nearest, shown
 from scalesim.fields import DecodeError, Kind, Nested, OneOf
-from scalesim.io.atomic import read_text, write_text
+from scalesim.io.atomic import read_text
 from scalesim.io.components import read_components
-from scalesim.io.yaml_nodes import FLOAT, MAX_BYTES, MAX_PROBLEMS, Document, Node, parse
-from scalesim.topology import Topology, check
+from scalesim.io.yaml_nodes import MAX_BYTES, MAX_PROBLEMS, Document, Node, parse
+from scalesim.topology import Topology, check, endpoints
 from scalesim.traffic import TRAFFIC, AnyTraffic, Growth
 from scalesim.traffic.growth import growth_kind
 
@@ -30,14 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT_VERSION",
     "Model",
-    "model_text",
     "parse_model",
     "parse_traffic",
     "read_model",
     "read_traffic",
-    "traffic_text",
-    "write_model",
-    "write_traffic",
 ]
 
 FORMAT_VERSION = 1
@@ -129,15 +123,25 @@ def parse_model(text: str, source: str = "<string>") -> Model:
     reading = _Reading(parse(text, source), ("topology", *SECTIONS), "model")
     topology = reading.topology()
     content = {name: reading.section(name) for name in SECTIONS}
-    if topology is not None and content["traffic"] is not None:
-        # Above plan's layer, so importable; late, because it loads numpy.
-        from scalesim.plan.build import misfits
-
-        for problem in misfits(topology, content["traffic"]):
-            reading.add(problem.under("traffic"))
+    for problem in _misfits(reading, topology, content["traffic"]):
+        reading.add(problem.under("traffic"))
     reading.finish()
     assert topology is not None
     return Model(topology, **content, source=source)
+
+
+def _misfits(reading: _Reading, topology: Topology | None, traffic: Any) -> Iterator[Problem]:
+    """Yield where topology and traffic do not fit together, as far as they can be read."""
+    if topology is not None and traffic is not None:
+        # Above plan's layer, so importable; late, because it loads numpy.
+        from scalesim.plan.build import misfits
+
+        yield from misfits(topology, traffic)
+    elif reading.offers and isinstance(reading.traffic, AnyTraffic):
+        from scalesim.plan.build import unknown_endpoints
+
+        with contextlib.suppress(TypeError, AttributeError):  # a mix that can't be read
+            yield from unknown_endpoints(reading.traffic, *reading.offers)
 
 
 def parse_traffic(text: str, source: str = "<string>") -> AnyTraffic:
@@ -169,6 +173,8 @@ class _Reading:
         self.document = document
         self.root = document.root
         self.problems: list[tuple[tuple[int, int], Problem]] = []
+        self.traffic: Any = None  # what can be read of it
+        self.offers: tuple[str, tuple[str, ...]] | None = None  # the entry, and its endpoints
         if not isinstance(self.root.value, dict):
             message = f"got {self.root.text()}, expected a mapping with scalesim, {known[0]}, ..."
             raise InvalidInput([Problem("", message, place=document.place(()))])
@@ -230,11 +236,12 @@ class _Reading:
         try:
             value = kind.decode(node.plain())
         except DecodeError as error:
-            problems = error.problems
+            problems, value = error.problems, kind.salvage(node.plain())
         else:
             problems = list(kind.check(value))
         for problem in problems:
             self.add(problem.under(name))
+        self.traffic = value if name == "traffic" else self.traffic
         return None if problems else value
 
     def topology(self) -> Topology | None:
@@ -276,125 +283,6 @@ class _Reading:
                 self.add(problem.under("topology", "components"))
             elif "entry" in node.value:
                 self.add(problem.under("topology"))
+        if any(part.name == entry for part in parts):
+            self.offers = entry, endpoints({part.name: part for part in parts}, entry)
         return Topology(*parts, entry=entry) if sound else None
-
-
-# --- writing ---
-
-
-def write_model(
-    model: Model | Topology,
-    path: str | os.PathLike[str],
-    *,
-    traffic: AnyTraffic | None = None,
-    growth: Growth | None = None,
-    objective: Objective | None = None,
-) -> None:
-    """Write a model file, JSON if its name ends in ``.json``, YAML otherwise; whole or not at all.
-
-    Parameters
-    ----------
-    model : Model or Topology
-    path : path-like
-    traffic, growth, objective : optional
-        Written instead of those of `model`.
-
-    Raises
-    ------
-    InvalidInput
-        The file can't be written.
-    """
-    as_json = os.fspath(path).endswith(".json")
-    text = model_text(model, traffic=traffic, growth=growth, objective=objective, as_json=as_json)
-    write_text(path, text)
-
-
-def write_traffic(traffic: AnyTraffic, path: str | os.PathLike[str]) -> None:
-    """Write a traffic file, JSON if its name ends in ``.json``, YAML otherwise.
-
-    Raises
-    ------
-    InvalidInput
-        The file can't be written.
-    InvalidModel
-        The traffic has problems of its own.
-    """
-    write_text(path, traffic_text(traffic, as_json=os.fspath(path).endswith(".json")))
-
-
-def model_text(
-    model: Model | Topology,
-    *,
-    traffic: AnyTraffic | None = None,
-    growth: Growth | None = None,
-    objective: Objective | None = None,
-    as_json: bool = False,
-) -> str:
-    """Return the text that `parse_model` reads back to an equal model."""
-    if isinstance(model, Topology):
-        model = Model(model)
-    components = {
-        name: {"type": part.type_name, **part.encode_fields(skip=("name",))}
-        for name, part in model.topology.components.items()
-    }
-    topology = {"entry": model.topology.entry, "components": components}
-    given = {
-        "traffic": traffic or model.traffic,
-        "growth": growth or model.growth,
-        "objective": objective or model.objective,
-    }
-    return _text({"topology": topology, **_sections(given)}, as_json)
-
-
-def traffic_text(traffic: AnyTraffic, *, as_json: bool = False) -> str:
-    """Return the text that `parse_traffic` reads back to equal traffic."""
-    return _text(_sections({"traffic": traffic}), as_json)
-
-
-def _sections(given: dict[str, Any]) -> dict[str, Any]:
-    encoded, problems = {}, []
-    for name, value in given.items():
-        if value is not None:
-            kind = SECTIONS[name]()
-            found = [problem.under(name) for problem in kind.check(value)]
-            problems += [Problem(".".join(map(str, p.path)), p.message, p.path) for p in found]
-            if not found:
-                encoded[name] = kind.encode(value)
-    if problems:
-        raise InvalidModel(problems)
-    return encoded
-
-
-class _Dumper(yaml.SafeDumper):
-    """Innermost lists and mappings in one line, everything else line by line; no aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)  # items stand further in than their key
-
-    def represent_sequence(self, tag: str, sequence: Any, flow_style: Any = None) -> Any:
-        node = super().represent_sequence(tag, sequence, flow_style)
-        for item in node.value:
-            if isinstance(item, yaml.MappingNode) and len(item.value) == 1:
-                item.flow_style = False  # - compute: 9 ms
-        return node
-
-
-# PyYAML takes 1e5 for text, as YAML 1.1 does, and would not quote it; our reader sees a number.
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("+-.0123456789"))
-
-
-def _text(content: dict[str, Any], as_json: bool) -> str:
-    content = {"scalesim": FORMAT_VERSION, **content}
-    if as_json:
-        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    return yaml.dump(
-        content,
-        Dumper=_Dumper,
-        default_flow_style=None,
-        sort_keys=False,
-        width=100,
-        allow_unicode=True,
-    )

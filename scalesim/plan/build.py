@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from scalesim.policies.load_balancing import BalancingPolicy
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Popularity, ReplayTraffic, UserGroups
 
-__all__ = ["build_plan", "misfits", "require_fit"]
+__all__ = ["build_plan", "misfits", "require_fit", "unknown_endpoints"]
 
 
 def build_plan(topology: Topology, traffic: AnyTraffic) -> Plan:
@@ -153,15 +153,9 @@ def misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
     """Yield what the topology needs and the traffic lacks, and the reverse."""
     names = topology.entry_endpoints
     known = ", ".join(names)
+    yield from unknown_endpoints(traffic, topology.entry, names)
     for path, mix in _mixes(traffic):
         subject = ".".join(("traffic", *path))
-        for name in mix or ():
-            if name not in names:
-                hint = nearest(name, names)
-                message = (
-                    f'the entry "{topology.entry}" has no endpoint "{name}". {hint}Known: {known}'
-                )
-                yield Problem(subject, message, (*path, name))
         for name in names:
             if name not in (mix or names):
                 yield Problem(
@@ -173,19 +167,26 @@ def misfits(topology: Topology, traffic: AnyTraffic) -> Iterator[Problem]:
         if mix is None and len(names) > 1 and not _replays_endpoints(traffic):
             message = f'the entry "{topology.entry}" offers {known}; give each a weight'
             yield Problem(subject, message, path)
-    replayed = traffic.endpoint if isinstance(traffic, ReplayTraffic) else None
-    for name in sorted(set(replayed or ()) - set(names)):
-        hint = nearest(name, names)
-        yield Problem(
-            "traffic.endpoint",
-            f'there is no endpoint "{name}". {hint}Known: {known}',
-            ("endpoint",),
-        )
     for part in topology.components.values():
         for field, why in _needs(part):
             recorded = {"keys": "key", "clients": "client"}.get(field, "")
             if getattr(traffic, field) is None and getattr(traffic, recorded, None) is None:
                 yield Problem(f"traffic.{field}", f"is missing: {why}", (field,))
+
+
+def unknown_endpoints(traffic: AnyTraffic, entry: str, names: Sequence[str]) -> Iterator[Problem]:
+    """Yield the endpoints that the traffic asks for and the entry does not offer."""
+    known = ", ".join(names)
+    for path, mix in _mixes(traffic):
+        for name in mix or ():
+            if name not in names:
+                message = f'the entry "{entry}" has no endpoint "{name}". {nearest(name, names)}'
+                subject = ".".join(("traffic", *path))
+                yield Problem(subject, f"{message}Known: {known}", (*path, name))
+    replayed = traffic.endpoint if isinstance(traffic, ReplayTraffic) else None
+    for name in sorted({each for each in replayed or () if each not in names}):
+        message = f'there is no endpoint "{name}". {nearest(name, names)}Known: {known}'
+        yield Problem("traffic.endpoint", message, ("endpoint",))
 
 
 def _mixes(traffic: AnyTraffic) -> Iterator[tuple[tuple[str, ...], dict[str, float] | None]]:

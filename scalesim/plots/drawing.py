@@ -13,14 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch
 from matplotlib.path import Path
-from matplotlib.textpath import text_to_path
 
 from scalesim.plots.graph import Edge, Layout, layered, resource_words, size_words, type_words
-from scalesim.plots.style import GREY, HEAT, INK, Picture, house_style, percent
+from scalesim.plots.style import GREY, HEAT, INK, Picture, house_style, percent, text_width
 from scalesim.results import Results
 from scalesim.results.bottleneck import NO_LIMIT
 from scalesim.topology import Topology
@@ -77,14 +75,14 @@ def _drawn(
     boxes, right, top, bottom = _boxes(layout, lines, utilization)
     measured = results is not None and results.measured_time > 0
     rate = f"{results.arrival_rate:,.4g} requests/s" if results is not None and measured else ""
-    left = -_CLIENTS - max(0.0, _width(rate, _SIZE) - 0.7)
+    left = -_CLIENTS - max(0.0, text_width(rate, _SIZE) - 0.7)
     colored = any(each.utilization is not None for each in boxes.values())
     messages = any(e.message for e in (*layout.others, *(e for e, _ in layout.ways)))
     loops = 0.5 if layout.others else 0.0
     foot = _MARGIN + loops + (_FOOT if messages else 0.0)
     x0, x1 = left - _MARGIN, right + _MARGIN + (_BAR if colored else 0.0)
     title = _title(topology, results)
-    x1 = max(x1, x0 + 2 * _MARGIN + _width(title, 14, bold=True))
+    x1 = max(x1, x0 + 2 * _MARGIN + text_width(title, 14, bold=True))
     y0, y1 = bottom - foot, top + _MARGIN + _HEAD
     short = max(0.0, (3.0 if colored else 2.0) - (y1 - y0))
     y0, y1 = y0 - short / 2, y1 + short / 2
@@ -145,12 +143,6 @@ def _lines(topology: Topology, name: str, results: Results | None) -> list[str]:
     return [each for each in lines if each]
 
 
-def _width(text: str, size: float, bold: bool = False) -> float:
-    """Return how wide a text is drawn [inches]."""
-    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
-    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
-
-
 def _boxes(
     layout: Layout, lines: dict[str, list[str]], utilization: dict[str, float]
 ) -> tuple[dict[str, _Box], float, float, float]:
@@ -161,7 +153,7 @@ def _boxes(
     for column in range(max(layout.column.values()) + 1):
         names = [name for name, at in layout.column.items() if at == column]
         wide = 2 * _PAD + max(
-            _width(text, _NAME_SIZE if i == 0 else _SIZE, bold=i == 0)
+            text_width(text, _NAME_SIZE if i == 0 else _SIZE, bold=i == 0)
             for name in names
             for i, text in enumerate(lines[name])
         )

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from scalesim.ops import COMPLETED
 from scalesim.plots.graph import resource_words
 from scalesim.plots.style import (
     BLUE,
@@ -24,6 +25,7 @@ from scalesim.plots.style import (
     SHADE,
     SKY,
     Picture,
+    fit_legends,
     head,
     house_style,
     legend_above,
@@ -31,6 +33,7 @@ from scalesim.plots.style import (
     logarithmic,
     note,
     percent,
+    text_width,
     time_unit,
 )
 from scalesim.results import Results
@@ -38,6 +41,7 @@ from scalesim.results.latency import Latency, bucket_edges
 
 __all__ = ["PANELS", "overview", "single"]
 
+_WIDTH, _HEAD_SIZE = 13.3, 13.5  # [inches], [points]
 _MOST_BARS, _MOST_BARS_SMALL, _MOST_CURVES = 16, 8, 5
 _QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
@@ -49,34 +53,51 @@ def single(results: Results, kind: str) -> Picture:
         height = 1.9 + 0.36 * max(bars, 3) if kind == "utilization" else 5.6
         picture = Picture(10.0, height)
         PANELS[kind](picture.subplots(), results, False)
+        fit_legends(picture)
         return picture
 
 
 def overview(results: Results) -> Picture:
     """Return what a client saw and what each resource did, on one slide."""
     with house_style():
-        picture = Picture(13.3, 7.8)
+        picture = Picture(_WIDTH, 7.8)
         axes = picture.subplots(2, 2)
         kinds = ("latency", "rate", "utilization", "distribution")
         for at, kind in zip(axes.flat, kinds, strict=True):
             PANELS[kind](at, results, True)
-        picture.suptitle(_headline(results), x=0.01, ha="left", fontsize=13.5, fontweight="bold")
+        headline = _lines(_headline(results), _WIDTH - 0.3)
+        picture.suptitle(headline, x=0.01, ha="left", fontsize=_HEAD_SIZE, fontweight="bold")
+        fit_legends(picture)
         return picture
 
 
-def _headline(results: Results) -> str:
+def _lines(parts: list[str], width: float) -> str:
+    """Return the parts side by side, in as many lines as they need [inches]."""
+    lines = parts[:1]
+    for part in parts[1:]:
+        longer = f"{lines[-1]}   |   {part}"
+        fits = text_width(longer, _HEAD_SIZE, bold=True) <= width
+        lines = [*lines[:-1], longer] if fits else [*lines, part]
+    return "\n".join(lines)
+
+
+def _headline(results: Results) -> list[str]:
     if not results.measured_time:
-        return "PARTIAL RUN: stopped before measuring began"
+        return ["PARTIAL RUN: stopped before measuring began"]
     latency = results.latency
     parts = ["PARTIAL RUN"] if results.partial else []
+    if results.unstable:
+        component, resource = results.unstable.split(".", 1)
+        parts.append(f"UNSTABLE: {component} {resource_words(resource)}")
     parts.append(f"{results.throughput:,.4g} requests/s completed")
     if latency.count:
         parts.append(f"p99 latency {_time(latency.quantile(0.99))}")
     parts.append(f"errors {percent(results.error_ratio)}")
     worst = results.bottleneck
-    resource = resource_words(worst.resource)
-    parts.append(f"bottleneck: {worst.component} {resource}, {percent(worst.utilization)}")
-    return "   |   ".join(parts)
+    if worst.utilization > 0:
+        resource = resource_words(worst.resource)
+        parts.append(f"bottleneck: {worst.component} {resource}, {percent(worst.utilization)}")
+    return parts
 
 
 def _time(seconds: float) -> str:
@@ -87,9 +108,10 @@ def _time(seconds: float) -> str:
 # Over time --------------------------------------------------------------------------------
 
 
-def _over_time(axes: Axes, results: Results) -> tuple[pd.DataFrame, np.ndarray, list[Patch]]:
-    """Shade the warm-up, name the time axis; return the series, its x values, legend entries."""
-    series = results.series()
+def _over_time(
+    axes: Axes, results: Results, series: pd.DataFrame
+) -> tuple[np.ndarray, list[Patch]]:
+    """Shade the warm-up, name the time axis; return x values of the series, legend entries."""
     end = float(series["end_s"].iloc[-1]) if len(series) else 1.0
     scale, unit = time_unit(max(end, 1.0))
     warmup = min(results.recordings[0].spec.warmup, end) * scale
@@ -103,19 +125,21 @@ def _over_time(axes: Axes, results: Results) -> tuple[pd.DataFrame, np.ndarray, 
         axes.axvline(warmup, color=GREY, linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
         entries = [Patch(facecolor=SHADE, label="warm-up (not measured)")]
     middle = (series["start_s"] + series["end_s"]).to_numpy() / 2 * scale
-    return series, middle, entries
+    return middle, entries
 
 
 def on_latency(axes: Axes, results: Results, small: bool) -> None:
     """Draw median and 99th percentile of the latency over time."""
     head(axes, "Latency over time")
-    series, x, entries = _over_time(axes, results)
+    series = results.series()
     p50, p99 = (series[f"latency_{q}_s"].to_numpy(float) for q in ("p50", "p99"))
-    seen = np.concatenate([p50, p99])
-    seen = seen[np.isfinite(seen) & (seen > 0)]
+    completed = np.concatenate([p50, p99])
+    completed = completed[np.isfinite(completed)]
+    seen = completed[completed > 0]
     if not len(seen):
-        note(axes, "no request completed")
+        note(axes, "all latencies are 0 s" if len(completed) else "no request completed")
         return
+    x, entries = _over_time(axes, results, series)
     scale, unit = time_unit(float(seen.max()))
     lines = [
         axes.plot(x, y * scale, color=color, linestyle=line, label=label, **_marked(y))[0]
@@ -141,21 +165,23 @@ def _marked(values: np.ndarray) -> dict[str, Any]:
 def on_rate(axes: Axes, results: Results, small: bool) -> None:
     """Draw arrivals, completions and failures a second over time."""
     head(axes, "Requests over time")
-    series, x, entries = _over_time(axes, results)
+    series = results.series()
+    x, entries = _over_time(axes, results, series)
     arrived, completed = (
         series[name].to_numpy(float) for name in ("arrival_rate_rps", "throughput_rps")
     )
-    with np.errstate(invalid="ignore"):
-        ratio = series["error_ratio"].to_numpy(float)
-        failed = np.where(ratio < 1, completed * ratio / np.maximum(1 - ratio, 1e-12), np.nan)
+    flow = results.recordings[0].flow["count"].sum(axis=1)[: len(series)]
+    width = (series["end_s"] - series["start_s"]).to_numpy(float)
+    failed = (flow.sum(axis=1) - flow[:, COMPLETED]) / width
     lines = [
         axes.plot(x, y, color=color, linestyle=line, label=label, **_marked(y))[0]
         for y, color, line, label in (
             (arrived, INK, (0, (1.5, 1.2)), "arrived"), (completed, BLUE, "solid", "completed"),
         )
     ]  # fmt: skip
-    if np.nansum(failed) > 0:
+    if failed.sum() > 0:
         lines += axes.plot(x, failed, color=RED, label="failed", **_marked(failed))
+    lines[0].set_zorder(3)  # dots that are seen also where all complete, or all fail
     top = max(float(np.nanmax([*arrived, *completed, *failed, 0.0])), 1e-9)
     axes.set_ylim(0, top * 1.12)
     linear(axes.yaxis)
@@ -215,10 +241,6 @@ def on_utilization(axes: Axes, results: Results, small: bool) -> None:
     legend_above(axes, entries)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
-
-
 # Distribution -----------------------------------------------------------------------------
 
 
@@ -239,7 +261,7 @@ def on_distribution(axes: Axes, results: Results, small: bool) -> None:
         head(axes, "Distribution of latency")
         note(axes, "no request completed" if not pooled.count else "all latencies are 0 s")
         return
-    by_endpoint = [(_short(name), results.latency_of(name)) for name in results.plan.endpoint_names]
+    by_endpoint = [(name, results.latency_of(name)) for name in results.plan.endpoint_names]
     seen = sorted((each for each in by_endpoint if each[1].count), key=lambda e: -e[1].count)
     shown = seen[:_MOST_CURVES] if len(seen) > 1 else []
     scale, unit = time_unit(pooled.quantile(0.99))
@@ -272,11 +294,8 @@ def on_distribution(axes: Axes, results: Results, small: bool) -> None:
     more = f"; {rarer} rarer endpoints not drawn" if rarer else ""
     axes.set_xlabel(f"latency of completed requests [{unit}]{more}")
     axes.set_ylabel("slower than that\n[% of requests]")
-    # Two rows where the names would not fit in one; about 12 characters go into an inch.
-    letters = sum(len(str(each.get_label())) + 6 for each in entries)
-    rows = 2 if letters > (58 if small else 100) else 1
-    head(axes, "Distribution of latency", legend_rows=rows)
-    legend_above(axes, entries[::-1], columns=6 // rows)
+    head(axes, "Distribution of latency")
+    legend_above(axes, entries[::-1])
 
 
 PANELS = {

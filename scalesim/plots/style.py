@@ -20,14 +20,17 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from scalesim.errors import InvalidInput, nearest
 
 __all__ = [
     "BLUE", "CURVES", "FORMATS", "GREEN", "GREY", "HEAT", "INK", "ORANGE", "RED", "SHADE", "SKY",
-    "Picture", "head", "house_style", "legend_above", "linear", "logarithmic", "note", "percent",
-    "render", "time_unit",
+    "Picture", "fit_legends", "head", "house_style", "legend_above", "linear", "logarithmic",
+    "note", "percent", "render", "text_width", "time_unit",
 ]  # fmt: skip
 
 BLUE, RED, ORANGE, GREEN, SKY = "#0072B2", "#D55E00", "#E69F00", "#009E73", "#56B4E9"
@@ -42,6 +45,8 @@ HEAT = LinearSegmentedColormap.from_list(
 """Utilization 0 .. 1: white, sand, orange, red; it darkens throughout, for prints in grey."""
 
 FORMATS = ("pdf", "png", "svg")
+_MOST_ROWS = 3
+"""Of a legend above axes."""
 
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -152,19 +157,56 @@ def head(axes: Axes, title: str, *, legend_rows: int = 1) -> None:
     axes.set_title(title, loc="left", fontsize=13, fontweight="bold", pad=10 + 19 * legend_rows)
 
 
-def legend_above(axes: Axes, handles: list[Any], columns: int = 4) -> None:
-    """Put a legend between the title and the axes, where no data is."""
-    axes.legend(
+def legend_above(axes: Axes, handles: list[Any]) -> None:
+    """Put a legend between the title and the axes, where no data is; see `fit_legends`."""
+    _legend(axes, handles, [str(each.get_label()) for each in handles], 1)
+
+
+def _legend(axes: Axes, handles: list[Any], labels: list[str], rows: int) -> Legend:
+    legend = axes.legend(
         handles=handles,
-        labels=[str(each.get_label()) for each in handles],
+        labels=labels,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=columns,
+        ncols=-(-len(handles) // rows),
         borderaxespad=0.2,
         borderpad=0.1,
         handlelength=1.6,
         columnspacing=1.4,
     )
+    # Its rows are fitted to the axes: the axes must not be made narrower for it.
+    legend.set_in_layout(False)
+    return legend
+
+
+def fit_legends(figure: Figure) -> None:
+    """Give the legends above axes as many rows as they need there, once all else has its place.
+
+    A label that fills more than a row is cut.
+    """
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        if legend is None:
+            continue
+        room = axes.get_window_extent().x1 - legend.get_window_extent().x0
+        handles: list[Any] = list(legend.legend_handles)
+        labels, rows = [each.get_text() for each in legend.get_texts()], 1
+        while legend.get_window_extent().width > room:
+            if rows < min(len(handles), _MOST_ROWS):
+                rows += 1
+            elif (longest := max(map(len, labels))) > 4:
+                labels = [x if len(x) < longest else f"{x[: longest - 2]}…" for x in labels]
+            else:
+                break
+            legend = _legend(axes, handles, labels, rows)
+        head(axes, axes.get_title(loc="left"), legend_rows=rows)
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Return how wide a text is drawn [inches]."""
+    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
 
 
 def note(axes: Axes, text: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scalesim.errors import InvalidInput, nearest
+from scalesim.frozen import Frozen, read_only
 from scalesim.ops import OUTCOMES
 from scalesim.plan import Plan
 from scalesim.recording import Recording
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["Measured", "index_of", "widths"]
 
 
-class Measured:
+class Measured(Frozen):
     """Recordings of one model, read together; `Results` makes answers of them."""
+
+    topology: Topology
+    traffic: AnyTraffic
+    recordings: tuple[Recording, ...]
+    engine: str
+    notices: tuple[str, ...]
+    unreached: tuple[Caution, ...]
+    left_out: int
 
     def __init__(
         self,
@@ -33,13 +42,17 @@ class Measured:
         engine: str,
         notices: Sequence[str] = (),
         unreached: Sequence[Caution] = (),
+        left_out: int = 0,
     ) -> None:
-        self.topology = topology
-        self.traffic = traffic
-        self.recordings = tuple(recordings)
-        self.engine = engine
-        self.notices = tuple(notices)
-        self.unreached = tuple(unreached)
+        self._set(
+            topology=topology,
+            traffic=traffic,
+            recordings=tuple(recordings),
+            engine=engine,
+            notices=tuple(notices),
+            unreached=tuple(unreached),
+            left_out=left_out,
+        )
 
     @property
     def plan(self) -> Plan:
@@ -53,8 +66,8 @@ class Measured:
 
     @property
     def partial(self) -> bool:
-        """Whether a trial was stopped before its end."""
-        return any(each.partial for each in self.recordings)
+        """Whether the run was interrupted, so that not all trials came to their end."""
+        return self.left_out > 0 or any(each.partial for each in self.recordings)
 
     def buckets_of(self, recording: Recording) -> slice:
         """Return the buckets of time of a trial that lie in the window and were simulated."""
@@ -90,12 +103,12 @@ class Measured:
     @cached_property
     def flow(self) -> np.ndarray:
         """Requests that ended in the window, FLOW_SERIES array [endpoints, outcomes]."""
-        return self.pooled("flow")
+        return read_only(self.pooled("flow"))
 
     @cached_property
     def station(self) -> np.ndarray:
         """What stations did in the window, STATION_SERIES array [stations]."""
-        return self.pooled("station")
+        return read_only(self.pooled("station"))
 
     def endpoint_index(self, endpoint: str) -> int:
         """Return the row of an endpoint of the entry."""

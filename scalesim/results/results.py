@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scalesim.frozen import read_only
 from scalesim.ops import OUTCOMES
 from scalesim.plan.tables import AMOUNT, CLOSED
 from scalesim.recording import CACHE_SERIES, Recording
@@ -46,6 +47,8 @@ class Results(Measured):
         What the user should know about how the run was made.
     unreached : sequence of Caution
         What was asked for and not reached: the precision.
+    left_out : int
+        Trials that an interruption cut short or kept from beginning; the figures are of the others.
     """
 
     confidence = CONFIDENCE
@@ -137,7 +140,7 @@ class Results(Measured):
     ) -> Results:
         unreached = self.unreached if unreached is None else unreached
         given = (self.topology, self.traffic, recordings, self.engine, self.notices)
-        return Results(*given, unreached)
+        return Results(*given, unreached, self.left_out)
 
     # What happened when -------------------------------------------------------------------
 
@@ -256,9 +259,8 @@ class Results(Measured):
         """Time-weighted utilization of each station [ratio], float array [stations]."""
         slots = np.maximum(self.plan.station["slots"], 1)  # an absent station is never busy
         if not self.measured_time:
-            return np.full(len(slots), math.nan)
-        used: np.ndarray = self.station["busy"] / (slots * self.measured_time)
-        return used
+            return read_only(np.full(len(slots), math.nan))
+        return read_only(self.station["busy"] / (slots * self.measured_time))
 
     def wait_quantile(self, component: str, resource: str, p: float) -> float:
         """Return a quantile of the wait for a resource, all instances [s]."""

@@ -11,6 +11,7 @@ import numpy as np
 from scalesim.results.intervals import Estimate
 from scalesim.results.metrics import interval_columns
 from scalesim.results.tables import QUANTILES, component_rows, requests, resources
+from scalesim.units import significant
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
@@ -20,41 +21,65 @@ __all__ = ["as_dict", "html", "plain", "summary"]
 
 def summary(results: Results) -> str:
     """Return the main figures in a few lines."""
-    spec = results.recordings[0].spec
     lines = [*results.notices]
     if results.partial:
-        asked = (spec.duration - spec.warmup) * results.trials
-        lines.append(
-            f"PARTIAL: interrupted; the figures are of {results.measured_time:,.4g} s measured, of "
-            f"{asked:,.4g} s asked for"
-        )
+        lines.append(f"PARTIAL: interrupted; {_kept(results)}")
+    if not results.measured_time:
+        return "\n".join(lines)
     lines += [
-        f"measured {spec.duration - spec.warmup:g} s after {spec.warmup:g} s of warm-up, "
-        f"{results.trials} trial{'s' if results.trials > 1 else ''}, {results.engine} engine",
-        f"arrived {results.arrival_rate:,.4g}/s, completed {results.throughput:,.4g}/s, "
-        f"error ratio {results.error_ratio:.3%}",
+        f"measured {_window(results)}, {results.engine} engine",
+        f"arrived {significant(results.arrival_rate)}/s, "
+        f"completed {significant(results.throughput)}/s, error ratio "
+        + ("none" if math.isnan(results.error_ratio) else f"{results.error_ratio:.3%}"),
     ]
     shown = {name: results.estimate(f"latency_{name}_s") for name in ("mean", *QUANTILES)}
     figures = ", ".join(f"{name} {_with_interval(found)}" for name, found in shown.items())
+    bottleneck = results.bottleneck
     lines += [
         f"latency of completed requests: {figures}",
         *_how(shown["mean"]),
-        f"bottleneck: {results.bottleneck}",
+        f"bottleneck: {bottleneck if bottleneck.utilization else 'none, for nothing was used'}",
         *(f"WARNING: {each}" for each in results.warnings),
     ]
     return "\n".join(lines)
 
 
-def _ms(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value * 1e3:,.4g} ms"
+def _kept(results: Results) -> str:
+    """Return in words what an interrupted run has kept."""
+    spec, asked = results.recordings[0].spec, results.trials + results.left_out
+    if not results.measured_time:
+        warmup = significant(spec.warmup, 6)
+        return f"nothing was measured, for no trial came to the end of its warm-up, {warmup} s"
+    if all(not each.partial for each in results.recordings):
+        return f"the figures are of the trials that are whole, {results.trials} of {asked}"
+    return (
+        f"the figures are of {significant(results.measured_time)} s measured, of "
+        f"{significant((spec.duration - spec.warmup) * asked)} s asked for"
+    )
+
+
+def _window(results: Results) -> str:
+    """Return in words how long was measured, and how often."""
+    spec, trials = results.recordings[0].spec, results.trials
+    time, each = spec.duration - spec.warmup, ""
+    if any(each.partial for each in results.recordings):
+        time, each = results.measured_time, " in all" if trials > 1 else ""
+    return (
+        f"{significant(time, 6)} s{each} after {significant(spec.warmup, 6)} s of warm-up, "
+        f"{trials} trial{'s' if trials > 1 else ''}"
+    )
 
 
 def _with_interval(found: Estimate) -> str:
     """Return a time and how far the interval goes, the longer way."""
-    if math.isnan(found.value) or math.isnan(found.half_width):
-        return _ms(found.value)
-    half = "?" if math.isinf(found.half_width) else f"{found.half_width * 1e3:,.2g}"
-    return f"{found.value * 1e3:,.4g} ± {half} ms"
+    if math.isnan(found.value):
+        return "none"
+    value = significant(found.value * 1e3)
+    if math.isnan(found.half_width):
+        return f"{value} ms"
+    if math.isinf(found.half_width):  # it has no upper end: only the lower one says something
+        return f"{value} ms (at least {significant(found.low * 1e3, 3)})"
+    return f"{value} ± {significant(found.half_width * 1e3, 2)} ms"
 
 
 def _how(found: Estimate) -> list[str]:
@@ -68,6 +93,8 @@ def html(results: Results) -> str:
     """Return the summary and the main tables as HTML for a notebook."""
     text = _html.escape(summary(results))
     parts = [f"<pre>{text}</pre>"]
+    if not results.measured_time:
+        return parts[0]
     for frame in (requests(results, False), resources(results, False, False)):
         parts.append(frame.to_html(index=False, float_format=lambda x: f"{x:.4g}", border=0))
     return "".join(parts)

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from scalesim.cli import main
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -104,6 +107,28 @@ def test_pictures_are_written(small: Path, tmp_path: Path):
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_is_written_though_nobody_reads_the_text(small: Path, tmp_path: Path):
+    picture = tmp_path / "x.png"
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = ["simulate", str(small), "--duration", "20 s", "--picture", str(picture)]
+    done = subprocess.run([sys.executable, "-m", "scalesim", *command], cwd=ROOT, stdout=writer)
+    os.close(writer)
+    assert done.returncode == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_interrupt_before_anything_was_computed(small: Path, monkeypatch):
+    def interrupted(path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scalesim.io.read_model", interrupted)
+    for command in ("simulate", "forecast", "explain", "draw"):
+        done = CliRunner().invoke(main, [command, str(small)])
+        assert done.exit_code == 130
+        assert done.output == "scalesim: interrupted\n"
+
+
 def test_draw_prints_mermaid(small: Path):
     assert "server" in scalesim("draw", str(small)).stdout
 
@@ -180,7 +205,13 @@ def test_growth_that_overflows(tmp_path: Path):
 
 def test_warmup_longer_than_duration(small: Path):
     text = refused("simulate", str(small), "--duration", "10 s", "--warmup", "10 s")
-    assert "warmup" in text
+    assert "warmup: got 10 s, allowed is at least 0 s and less than the duration, 10 s" in text
+
+
+def test_durations_that_no_clock_resolves(small: Path):
+    for given, got in (("-10 s", "-10 s"), ("1e30 s", "1e+30 s"), ("4000000 d", "3.456e+11 s")):
+        text = refused("simulate", str(small), "--duration", given)
+        assert f"duration: got {got}, allowed is a time above 0 s and at most 1,000,000,000" in text
 
 
 def test_unknown_engine_names_the_nearest(small: Path):

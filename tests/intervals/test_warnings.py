@@ -15,7 +15,7 @@ from intervals.repeated_runs import station
 
 import scalesim as ss
 from scalesim.cli.main import main
-from scalesim.io.model_file import write_model
+from scalesim.io import write_model
 
 EXP, MANY = ss.Exponential, 1_000
 

@@ -20,7 +20,7 @@ from scalesim.components.steps import STEPS
 from scalesim.distributions import Distribution
 from scalesim.errors import InvalidInput, InvalidModel
 from scalesim.fields import OneOf
-from scalesim.io import Model, atomic, model_file as module, yaml_nodes
+from scalesim.io import Model, atomic, model_writing as module, yaml_nodes
 from scalesim.policies.eviction import EVICTION
 from scalesim.policies.load_balancing import BALANCING
 from scalesim.policies.sharding import SHARDING
@@ -311,6 +311,41 @@ def test_balancers_over_an_unread_component_are_not_blamed() -> None:
     ((place, message),) = problems_of(text.replace("components:", front))
     assert place == "9:7"
     assert "four" in message
+
+
+REFERENCES = """\
+scalesim: 1
+topology:
+  entry: edge
+  components:
+    edge: {type: load_balancer, targets: web, policy: lest_connections}
+    web: {type: service, wrkers: 32, endpoints: {browse: [{compute: 4 MB}, {call: db.raed}]}}
+    db: {type: database, connections: 20, read: {exponential: 500 MB}}
+    sessions: {type: cahce, origin: db.read}
+    limit: {type: rate_limiter, rate: 5/s, tagret: web}
+    deep:
+      type: service
+      workers: many
+      endpoints:
+        all:
+          - parallel: [[{sleep: 4}], [{cached: {cache: sessions, miss: [{call: dbb}]}}]]
+          - publish: sessions
+          - call: limit.browse
+          - call: {to: web.brows, hedge: {copies: q}}
+traffic: {open: {rate: -3/s, mix: {brwose: 1}}}
+"""
+
+
+def test_references_are_checked_though_fields_are_wrong() -> None:
+    """What they refer to may be unread itself; only what is known to be wrong is."""
+    words = [message for _, message in problems_of(REFERENCES)]
+    dangling = [each for each in words if "has no endpoint" in each or "there is no" in each]
+    assert len(words) == len(dangling) + 11
+    for each, (what, meant) in zip(dangling, [
+        ('"raed"', '"read"'), ('"dbb"', '"db"'), ('"brows"', '"browse"'), ('"brwose"', '"browse"'),
+    ], strict=True):  # fmt: skip
+        assert what in each
+        assert f"Did you mean {meant}?" in each
 
 
 # --- texts that are no model at all ---

@@ -11,6 +11,7 @@ from scalesim.engines.analytic.capacity import Offered, offered_loads
 from scalesim.engines.analytic.figures import Figure, Figures, resource_names
 from scalesim.engines.analytic.model import ROOT
 from scalesim.engines.analytic.solver import Solution, Solver
+from scalesim.frozen import Frozen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ class AnalyticLatency(NamedTuple):
         return self.figures.reply().time.quantile(p)
 
 
-class AnalyticResults:
+class AnalyticResults(Frozen):
     """Instant answers by queueing theory, each labelled exact, approximate or a bound.
 
     Parameters
@@ -57,6 +58,11 @@ class AnalyticResults:
 
     engine = "analytic"
     partial = False
+    topology: Topology
+    traffic: AnyTraffic
+    solver: Solver
+    solution: Solution
+    figures: Figures
 
     def __init__(
         self,
@@ -66,9 +72,10 @@ class AnalyticResults:
         solution: Solution,
         extra: frozenset[str] = frozenset(),
     ) -> None:
-        self.topology, self.traffic = topology, traffic
-        self.solver, self.solution = solver, solution
-        self.figures = Figures(solver, solution, extra)
+        figures = Figures(solver, solution, extra)
+        self._set(
+            topology=topology, traffic=traffic, solver=solver, solution=solution, figures=figures
+        )
 
     @property
     def unstable(self) -> str:
