@@ -217,7 +217,7 @@ def test_bad_file(tmp_path: Path, lines: tuple[str, ...], words: str) -> None:
 
 
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="No such file"):
+    with pytest.raises(InvalidInput, match="there is no such price book"):
         PriceBook.read(tmp_path / "none.csv")
     with pytest.raises(InvalidInput, match="Is a directory"):
         PriceBook.read(tmp_path)
