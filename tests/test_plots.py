@@ -325,6 +325,14 @@ FORECASTS = {
     "later": {"first_break": broken(90, 80, None), "fix": None, "after_fix": ()},
     "much later": {"first_break": broken(None, None, None), "fix": None, "after_fix": ()},
     "today": {"first_break": broken(0, 0, 0, already=True)},
+    "today and with every lever": {
+        "first_break": broken(0, 0, 0, already=True),
+        "fix": Fix(Lever("orders", "shards", 4, 8), broken(0, 0, 0, already=True), False, ()),
+    },
+    "every load": {
+        "first_break": dataclasses.replace(broken(0, 0, 0, already=True), rate=0.0, component=""),
+        "fix": None, "after_fix": (),
+    },
     "all unstable": {"points": months(1.5), "fix": None, "after_fix": ()},
     "interrupted early": {
         "partial": True, "points": (), "fix": None, "after_fix": (), "first_break": None,
@@ -355,6 +363,22 @@ def test_a_forecast_says_what_breaks_when_and_what_helps() -> None:
         "peak rate [requests/s]",
     ):
         assert each in shown
+
+
+def test_what_is_no_fix_is_not_called_one() -> None:
+    shown = words(plot(answer(**FORECASTS["today and with every lever"])))
+    assert "with what gets furthest: orders.shards 4 → 8" in shown
+    assert "after the fix" not in shown
+    assert "missed at every load" in words(plot(answer(**FORECASTS["every load"])))
+
+
+def test_unstable_months_show_through_the_band_of_the_break() -> None:
+    points = (*months(0.25)[:14], *(dataclasses.replace(p, stable=False) for p in months(2.0)[14:]))
+    for axes in plot(answer(points=points)).axes:
+        spans = {patch.get_label(): patch for patch in axes.patches}
+        assert spans["unstable"].get_x() == 13.5
+        band = next(patch for label, patch in spans.items() if label != "unstable")
+        assert spans["unstable"].get_zorder() > band.get_zorder()
 
 
 def test_break_is_drawn_at_its_month_in_every_panel() -> None:

@@ -17,7 +17,7 @@ import click
 
 import scalesim
 from scalesim.cli.arguments import GROWTH, Quantity, objective_from, traffic_from
-from scalesim.errors import InternalError, InvalidInput, ScalesimError
+from scalesim.errors import InternalError, InvalidInput, MissingPrice, ScalesimError
 
 if TYPE_CHECKING:
     from scalesim.io import Model
@@ -234,20 +234,26 @@ def forecast(
     growth = growth if growth is not None else described.growth
     if growth is None:
         raise InvalidInput(f"growth: {model} has none; give --growth, for example 15%/month")
-    answer = run(
-        described.topology,
-        traffic,
-        growth=growth,
-        objective=objective_from(described, latency, quantile, error_ratio),
-        months=months,
-        peak_window=peak_window,
-        prices=None if price_file is None else PriceBook.read(price_file),
-        region=region,
-        trials=trials,
-        requests=requests,
-        seed=seed,
-    )
-    if picture is not None and answer.points:  # before the text, whose reader may go away
+    try:
+        answer = run(
+            described.topology,
+            traffic,
+            growth=growth,
+            objective=objective_from(described, latency, quantile, error_ratio),
+            months=months,
+            peak_window=peak_window,
+            prices=None if price_file is None else PriceBook.read(price_file),
+            region=region,
+            trials=trials,
+            requests=requests,
+            seed=seed,
+        )
+    except MissingPrice as error:
+        raise MissingPrice(map(described.placed, error.problems)) from None
+    if picture is not None and not answer.points:
+        message = "interrupted before the months were simulated"
+        click.echo(f"scalesim: no picture written to {picture}: {message}", err=True)
+    elif picture is not None:  # before the text, whose reader may go away
         from scalesim.plots import plot
 
         _write_picture(plot(answer), picture)

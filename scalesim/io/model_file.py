@@ -10,20 +10,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scalesim.errors import InvalidInput, InvalidModel, Problem, nearest, shown
 from scalesim.fields import DecodeError, Kind, Nested, OneOf
-from scalesim.io.atomic import read_text
 from scalesim.io.components import read_components
+from scalesim.io.model import Model
 from scalesim.io.yaml_nodes import MAX_BYTES, MAX_PROBLEMS, Document, Node, parse
+from scalesim.reading import read_text
 from scalesim.topology import Topology, check, endpoints
-from scalesim.traffic import TRAFFIC, AnyTraffic, Growth
+from scalesim.traffic import TRAFFIC, AnyTraffic
 from scalesim.traffic.growth import growth_kind
 
 if TYPE_CHECKING:
-    from scalesim.studies.objective import Objective
+    pass
 
 __all__ = [
     "FORMAT_VERSION",
@@ -49,27 +49,6 @@ SECTIONS: dict[str, Callable[[], Kind]] = {
     "objective": _objective_kind,
 }
 """Top-level keys beside ``scalesim`` and ``topology``, and what each holds."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a model file holds.
-
-    Parameters
-    ----------
-    topology : Topology
-    traffic : AnyTraffic, optional
-    growth : Growth, optional
-    objective : Objective, optional
-    source : str
-        The file it came from; not compared.
-    """
-
-    topology: Topology
-    traffic: AnyTraffic | None = None
-    growth: Growth | None = None
-    objective: Objective | None = None
-    source: str = field(default="", compare=False)
 
 
 def read_model(path: str | os.PathLike[str]) -> Model:
@@ -127,7 +106,7 @@ def parse_model(text: str, source: str = "<string>") -> Model:
         reading.add(problem.under("traffic"))
     reading.finish()
     assert topology is not None
-    return Model(topology, **content, source=source)
+    return Model(topology, **content, source=source, document=reading.document)
 
 
 def _misfits(reading: _Reading, topology: Topology | None, traffic: Any) -> Iterator[Problem]:

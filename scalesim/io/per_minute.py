@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scalesim.errors import InvalidInput, Problem, shown
-from scalesim.io.atomic import read_text
+from scalesim.reading import read_text
 from scalesim.traffic import RateProfile, Traffic
 
 __all__ = ["CsvTraffic", "traffic_from_csv"]

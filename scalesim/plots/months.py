@@ -35,6 +35,7 @@ from scalesim.studies.forecast import Break, Forecast, MonthPoint
 __all__ = ["forecast"]
 
 _BAND = "#F6D3BF"  # the color of a break, pale: where it may lie
+_SHADE_ALPHA = 0.075  # of black: SHADE, on white
 _MOST_LABELS = 12
 
 Points = Sequence[MonthPoint]
@@ -83,13 +84,19 @@ def _title(answer: Forecast) -> str:
     if first is None:
         if answer.partial:
             return "Interrupted before the breaking load was found"
-        return f"Nothing breaks within {answer.months} months"
+        return f"Nothing breaks within {_count(answer.months)}"
+    if first.at_every_load:
+        return f"{partial}The objective is missed at every load"
     if first.month is None or first.month > answer.months:
         first_then = f"the first would be {_what(first)}, at {_rate(first.rate)}"
-        return f"{partial}Nothing breaks within {answer.months} months; {first_then}"
+        return f"{partial}Nothing breaks within {_count(answer.months)}; {first_then}"
     if first.already:
         return f"{partial}Too small today: {_what(first)}, good for {_rate(first.rate)}"
     return f"{partial}Breaks first: {_what(first)}, in month {first.month}, at {_rate(first.rate)}"
+
+
+def _count(months: int) -> str:
+    return f"{months} month" if months == 1 else f"{months} months"
 
 
 def _what(broken: Break) -> str:
@@ -180,10 +187,12 @@ def _within(broken: Break | None, answer: Forecast) -> bool:
 def _marks(axes: Axes, answer: Forecast) -> None:
     """Shade unstable months, and mark the break with the range of months it may lie in."""
     axes.set_xlim(-0.5, answer.months + 0.5)
-    for point in answer.points:
-        if not point.stable:
-            left, right = point.month - 0.5, point.month + 0.5
-            axes.axvspan(left, right, facecolor=SHADE, linewidth=0, zorder=0)
+    for left, right in _unstable(answer.points):
+        # Over the band of the break, and translucent: a month may be in both.
+        axes.axvspan(
+            left, right, facecolor="black", alpha=_SHADE_ALPHA, linewidth=0, zorder=1.5,
+            label="unstable",
+        )  # fmt: skip
     first = answer.first_break
     if first is not None and _within(first, answer):
         assert first.month is not None
@@ -197,9 +206,21 @@ def _marks(axes: Axes, answer: Forecast) -> None:
         axes.axvline(after.month, color=GREEN, linewidth=1.6, linestyle=(0, (1, 1.5)), zorder=2)
 
 
+def _unstable(points: Points) -> list[tuple[float, float]]:
+    """Return the stretches of unstable months, from half a month before to half a month after."""
+    stretches: list[tuple[float, float]] = []
+    for point in points:
+        if not point.stable:
+            left = point.month - 0.5
+            if stretches and stretches[-1][1] == left:
+                left = stretches.pop()[0]
+            stretches.append((left, point.month + 0.5))
+    return stretches
+
+
 def _next(answer: Forecast) -> Break | None:
-    """Return what breaks after the fix, if that is within the months."""
-    after = answer.fix.next_break if answer.fix is not None else None
+    """Return what breaks after the fix, if that is later and within the months."""
+    after = answer.fix.next_break if answer.fix is not None and answer.fix_helps else None
     return after if _within(after, answer) else None
 
 
@@ -238,7 +259,8 @@ def _legend(answer: Forecast) -> list[Any]:
     ]  # fmt: skip
     first, after = answer.first_break, _next(answer)
     if answer.after_fix and answer.fix is not None:
-        words = f"after the fix: {answer.fix.lever}".replace("->", "→")
+        words = "after the fix" if answer.fix_helps else "with what gets furthest"
+        words = f"{words}: {answer.fix.lever}".replace("->", "→")
         dashes = (0, (4, 1.5))
         entries.append(
             Line2D([], [], color=GREEN, marker="s", markersize=5, linestyle=dashes, label=words)
@@ -263,6 +285,8 @@ def _legend(answer: Forecast) -> list[Any]:
 
 
 def _when(first: Break) -> str:
+    if first.at_every_load:
+        return "missed at every load"
     if first.already:
         return "broken today"
     low, high = first.month_low, first.month_high

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-__all__ = ["NO_LIMIT", "Bottleneck"]
+from scalesim.results.wording import duration, number
+
+__all__ = ["HELD", "NOTHING", "NO_LIMIT", "Bottleneck"]
+
+HELD = ("workers", "connections", "consumers")
+"""Resources that a request holds while it uses others or waits for them."""
 
 NO_LIMIT = ("room", "repair", "start", "unacknowledged")
 """Resources that are full because of others (a queue's room) or limit no request by themselves."""
@@ -43,11 +49,15 @@ class Bottleneck:
         words = RESOURCE_WORDS.get(self.resource, self.resource)
         text = (
             f"{words} of {self.component} ({self.utilization:.0%} busy, "
-            f"{self.queue_depth:.2g} waiting, mean wait {self.wait_mean * 1e3:.3g} ms"
+            f"{number(self.queue_depth, 2)} waiting, mean wait {duration(self.wait_mean)}"
         )
         if self.rejected:
             text += f", {self.rejected} rejected"
         return text + ")"
+
+
+NOTHING = Bottleneck("", "", 0, math.nan, math.nan, math.nan, math.nan, 0)
+"""No resource limits anything."""
 
 
 RESOURCE_WORDS = {

@@ -15,7 +15,7 @@ from scalesim.ops import OUTCOMES
 from scalesim.plan.tables import AMOUNT, CLOSED
 from scalesim.recording import CACHE_SERIES, Recording
 from scalesim.results import levels, metrics, tables, text, transients
-from scalesim.results.bottleneck import NO_LIMIT, Bottleneck
+from scalesim.results.bottleneck import NO_LIMIT, NOTHING, Bottleneck
 from scalesim.results.intervals import CONFIDENCE, Estimate
 from scalesim.results.latency import Latency, histogram_quantile
 from scalesim.results.measured import Measured
@@ -298,7 +298,7 @@ class Results(Measured):
             and (self.plan.station["kind"][s] != AMOUNT or station["rejected"][s])
         ]
         if not shown or not self.measured_time:
-            return Bottleneck("", "", 0, math.nan, math.nan, math.nan, math.nan, 0)
+            return NOTHING
         best = max(used[s] for s in shown)
         level = self.call_levels()
         s = max(

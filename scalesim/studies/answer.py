@@ -51,8 +51,10 @@ class Break:
     Parameters
     ----------
     component, resource : str
+        Empty if the objective is missed at every load and no resource is why.
     rate, rate_low, rate_high : float [requests/s at peak]
-        Breaking load and its 95 % interval.
+        Breaking load and its 95 % interval; the load is 0 if the objective is missed at every
+        load, `rate_high` then the lowest that was simulated.
     month, month_low, month_high : int or None
         First month whose peak reaches that load; None: not within 1,200 months.
     misses : {"latency", "error_ratio", "unstable"}
@@ -62,6 +64,8 @@ class Break:
     evidence : Bottleneck
     already : bool
         Broken at today's peak.
+    in_front : tuple of Bottleneck
+        What is waited for longer than the resource, because those who wait for that hold it.
     """
 
     component: str
@@ -77,6 +81,12 @@ class Break:
     error_ratio: float
     evidence: Bottleneck
     already: bool
+    in_front: tuple[Bottleneck, ...] = ()
+
+    @property
+    def at_every_load(self) -> bool:
+        """Whether the objective is missed even when the system is idle."""
+        return self.rate == 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,8 @@ class Fix:
     next_break : Break or None
         What breaks next, with the fix in place; None: nothing that was simulated.
     holds : bool
-        Whether the objective then holds over the whole horizon.
+        Whether the objective then holds in every month of the horizon, by the low end of the
+        interval of the next breaking load.
     tried : tuple of str
         Every lever that was simulated, with the month in which it breaks.
     """
@@ -120,6 +131,14 @@ class Forecast:
     cost_after: Cost | None
     simulations: int
     partial: bool
+
+    @property
+    def fix_helps(self) -> bool:
+        """Whether there is a fix and the first month that breaks now then does not."""
+        if self.fix is None or self.first_break is None:
+            return False
+        first, then = self.first_break.month, self.fix.next_break
+        return then is None or then.month is None or first is None or then.month > first
 
     @property
     def verdict(self) -> str:

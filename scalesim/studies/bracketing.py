@@ -12,12 +12,16 @@ import operator
 from collections.abc import Callable
 from functools import partial
 
-__all__ = ["HIGHEST_FACTOR", "RATIO", "Monotone", "aim", "search"]
+__all__ = ["HIGHEST_FACTOR", "HIGHEST_RATE", "LOWEST_RATE", "RATIO", "Monotone", "aim", "search"]
 
 RATIO = 1.01
 """How close the two rates get."""
 HIGHEST_FACTOR = 4096.0
 """How far from the start, each way, is looked."""
+HIGHEST_RATE = 1e9
+"""Traffic has no rate above it."""
+LOWEST_RATE = 1e-9
+"""One request in 30 years: what is simulated is at least that."""
 _AIMS = 4
 
 
@@ -40,26 +44,26 @@ def search(
     True
     """
     if misses(start):
-        failing = start
+        failing, lowest = start, start / HIGHEST_FACTOR
         while True:
-            below = failing / step
+            below = max(failing / step, lowest)
             if not misses(below):
                 passing = below
                 break
             failing = below
             step *= step
-            if failing < start / HIGHEST_FACTOR:
+            if failing <= lowest:
                 return None, failing
     else:
-        passing = start
+        passing, highest = start, min(start * HIGHEST_FACTOR, HIGHEST_RATE)
         while True:
-            above = passing * step
+            above = min(passing * step, highest)
             if misses(above):
                 failing = above
                 break
             passing = above
             step = min(step * step, 4.0)
-            if passing > start * HIGHEST_FACTOR:
+            if passing >= highest:
                 return passing, None
     while failing > passing * RATIO:
         middle = math.sqrt(failing * passing)

@@ -33,6 +33,9 @@ __all__ = [
 
 T = TypeVar("T")
 _LIKELY = 0.9
+_IDLE = 0.01
+_DESCENTS = 3
+"""How often the search goes down by `bracketing.HIGHEST_FACTOR` until the system is idle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,11 @@ class Evaluation:
     error_ratio: float
     misses: str
 
+    @property
+    def idle(self) -> bool:
+        """Whether even the busiest resource has next to nothing to do: less load changes little."""
+        return not self.unstable and not self.results.bottleneck.utilization >= _IDLE
+
 
 @dataclass(frozen=True, eq=False)
 class BreakingLoad:
@@ -67,11 +75,12 @@ class BreakingLoad:
     Parameters
     ----------
     rate, low, high : float [requests/s]
-        Mean over trials and its 95 % interval; inf if no rate was found to break it.
+        Mean over trials and its 95 % interval; inf if no rate was found to break it. The rate is
+        0 if the objective is missed at every load, `high` then the lowest that was simulated.
     failing : Evaluation or None
         The lowest simulated rate that misses it, of the first trial.
     passing : Evaluation or None
-        The highest that meets it; None if the lowest rate tried misses it already.
+        The highest that meets it; None if the objective is missed at every load.
     """
 
     rate: float
@@ -151,7 +160,7 @@ def find_breaking_load(
     """
     guess = likely_breaking_rate(evaluate.topology, evaluate.traffic, start)
     first = _bracket(evaluate, start, 0, tick, guess)
-    if first.failing is None:
+    if first.failing is None or first.passing is None:  # no rate for the others to start from
         return first
     brackets = [first]
     if trials > 1:
@@ -196,6 +205,10 @@ def _bracket(
     if math.isfinite(guess):
         aim(misses, start, step, guess)
     low, high = search(misses, start, step)
+    for _ in range(_DESCENTS):
+        if high is None or low is not None or at(high).idle:
+            break
+        low, high = search(misses, high, step)
     passing, failing = (None if rate is None else at(rate) for rate in (low, high))
     if failing is None:
         assert passing is not None

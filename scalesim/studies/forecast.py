@@ -12,15 +12,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scalesim.errors import InvalidModel
-from scalesim.results import Bottleneck
 from scalesim.studies.answer import Break, Fix, Forecast, MonthPoint
-from scalesim.studies.breaking import (
-    BreakingLoad,
-    Evaluation,
-    Evaluator,
-    find_breaking_load,
-    in_threads,
-)
+from scalesim.studies.blame import culprit, culprit_when_idle, held_in_front
+from scalesim.studies.breaking import BreakingLoad, Evaluator, find_breaking_load, in_threads
 from scalesim.studies.cost import monthly_cost
 from scalesim.studies.forecast_arguments import Ticker, check_arguments
 from scalesim.studies.levers import Lever, levers_for
@@ -72,7 +66,7 @@ def forecast(
         Seeds searched for the breaking load; the interval comes from them.
     requests : int [1000 .. 10**8]
         Measured requests of each simulation.
-    seed : int
+    seed : int [0 .. 2**62]
     progress : bool, optional
         Show progress; by default in a terminal. Ctrl-C keeps what was computed, labelled partial.
 
@@ -95,7 +89,7 @@ def forecast(
     11
     """
     law: Growth = growth_kind().normalize(growth)
-    check_arguments(topology, traffic, law, objective, months, peak_window, trials, requests)
+    check_arguments(topology, traffic, law, objective, months, peak_window, trials, requests, seed)
     assert isinstance(traffic, Traffic)
     study = _Study(topology, traffic, law, objective, months, peak_window, trials, requests, seed)
     with Ticker(progress) as study.tick:
@@ -121,6 +115,8 @@ class _Study:
         self.objective, self.months, self.peak_window = objective, months, peak_window
         self.trials, self.requests, self.seed = trials, requests, seed
         self.peak = traffic.peak_rate(peak_window)
+        # Growth may go up and down again: what has to be carried is the largest of all months.
+        self.horizon = self.peak * max(growth.monthly_factors(months))
         self.simulations = 0
         self.tick: Callable[[], None] = lambda: None
 
@@ -218,7 +214,7 @@ class _Study:
         if load.failing is None:
             return None
         failing = load.failing
-        evidence = culprit(failing)
+        evidence = culprit_when_idle(failing) if load.passing is None else culprit(failing)
         return Break(
             component=evidence.component,
             resource=evidence.resource,
@@ -233,16 +229,20 @@ class _Study:
             error_ratio=failing.error_ratio,
             evidence=evidence,
             already=load.rate <= self.peak,
+            in_front=held_in_front(failing.results, evidence),
         )
 
     def best_fix(
         self, broken: Break, book: PriceBook, region: str | None
     ) -> tuple[Fix, Topology] | None:
         """Simulate every lever; return the cheapest that lasts, else the one that lasts longest."""
-        horizon = self.peak * self.growth.factor(self.months)
+        if not broken.component:
+            return None
+        horizon = self.horizon
         base = max(broken.rate, self.peak / 64)
         tried = []
-        for lever in self.levers(broken, min(1.15 * horizon / base, 8.0)):
+        most = max(8.0, 1.15 * self.peak / base)  # what comes in years is not bought at once
+        for lever in self.levers(broken, min(1.15 * horizon / base, most)):
             option = self.try_lever(lever, base, book, region)
             if option is not None and base * 1.02 < option.reach < horizon:
                 # Something else breaks before the horizon: no more of this one than that load asks.
@@ -264,7 +264,7 @@ class _Study:
         best = min(useful, key=worth)
         after = self.describe(self.search(best.variant, best.reach, self.trials))
         words = tuple(f"{each.lever}: breaks at {each.reach:,.4g}/s" for each in tried)
-        holds = after is None or after.rate > horizon
+        holds = after is None or after.rate_low > horizon
         return Fix(best.lever, after, holds, words), best.variant
 
     def levers(self, broken: Break, factor: float) -> list[Lever]:
@@ -293,26 +293,3 @@ class _Tried(NamedTuple):
     variant: Topology
     reach: float
     usd: float
-
-
-def culprit(failing: Evaluation) -> Bottleneck:
-    """Return the resource to blame, with its numbers.
-
-    Where requests are turned away or give up, the resource where most of them do; where a line
-    grows without end, that line's resource; but what is saturated further in is the cause of
-    either.
-    """
-    results = failing.results
-    innermost = results.bottleneck
-    saturated = innermost.utilization > 0.97
-    if saturated or failing.misses == "latency":
-        return innermost
-    turned_away = results.station["rejected"] + results.station["abandoned"]
-    if failing.misses == "error_ratio" and turned_away.any():
-        return results.evidence(int(turned_away.argmax()))
-    if failing.unstable:
-        labels = results.plan.station_labels
-        names = [f"{x.component}.{x.resource}" for x in labels]
-        members = [s for s, name in enumerate(names) if name == failing.unstable]
-        return results.evidence(max(members, key=lambda s: float(results.utilization[s])))
-    return innermost

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from scalesim.errors import InvalidInput, Problem
+from scalesim.plan import require_fit
+from scalesim.studies.bracketing import HIGHEST_RATE, LOWEST_RATE
 from scalesim.studies.objective import Objective
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Growth, Traffic
@@ -48,8 +50,17 @@ def check_arguments(
     peak_window: Any,
     trials: Any,
     requests: Any,
+    seed: Any,
 ) -> None:
-    """Raise `InvalidInput` with every argument that can't be used."""
+    """Check all that `forecast` is given before anything is simulated.
+
+    Raises
+    ------
+    InvalidInput
+        With every argument that can't be used.
+    InvalidModel
+        The traffic does not fit the topology.
+    """
     problems: list[Problem] = []
     if not isinstance(topology, Topology):
         problems.append(
@@ -68,6 +79,7 @@ def check_arguments(
         ("months", months, 1, 1200),
         ("trials", trials, 2, 100),
         ("requests", requests, 1000, 10**8),
+        ("seed", seed, 0, 2**62),
     ):
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             text = f"got {value!r}, allowed is a whole number from {low} to {high}"
@@ -75,14 +87,22 @@ def check_arguments(
     if not isinstance(peak_window, (int, float)) or not 0 < peak_window < math.inf:
         problems.append(Problem("peak_window", f"got {peak_window!r}, allowed is a time above 0 s"))
     if not problems:
-        peak = traffic.peak_rate(peak_window) * growth.factor(months)
-        if not peak <= 1e9:
-            text = (
-                f"month {months} would have a peak of {peak:.3g} requests/s; at most 1e9 is allowed"
-            )
-            problems.append(Problem("growth", text))
+        problems += _peaks(traffic.peak_rate(peak_window), growth.monthly_factors(months))
     if problems:
         raise InvalidInput(problems)
+    require_fit(topology, traffic)
+
+
+def _peaks(today: float, factors: Sequence[float]) -> Iterator[Problem]:
+    """Yield a problem for the first month whose peak no traffic can have."""
+    for month, factor in enumerate(factors):
+        peak = today * factor
+        if not LOWEST_RATE <= peak <= HIGHEST_RATE:
+            low = peak < LOWEST_RATE
+            limit = f"at least {LOWEST_RATE:g}" if low else f"at most {HIGHEST_RATE:g}"
+            text = f"month {month} would have a peak of {peak:.3g} requests/s; {limit} is allowed"
+            yield Problem("growth" if month else "traffic", text)
+            return
 
 
 def _described(name: str, value: Any, cls: type[Any]) -> Sequence[Problem]:

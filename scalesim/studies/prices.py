@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scalesim.errors import InvalidInput, MissingPrice, Problem, nearest, shown
+from scalesim.reading import read_bytes
 
 __all__ = ["HOURS_PER_MONTH", "Price", "PriceBook"]
 
@@ -34,6 +35,7 @@ _REQUIRED = (
     "provider", "service", "item", "region", "unit", "price_usd", "source", "source_date",
 )  # fmt: skip
 _MAX_PROBLEMS = 20
+_MAX_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,7 @@ class PriceBook:
         InvalidInput
             The file can't be read or rows are wrong; all problems, each with file:line.
         """
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise InvalidInput(
-                [Problem("price book", f"{error.strerror}", place=f"{path}")]
-            ) from None
+        data = read_bytes(path, _MAX_BYTES, "price book")
         book = cls(str(path), _parse(data, str(path)), default_region)
         if default_region is not None and default_region not in book.regions:
             raise InvalidInput([Problem("default_region", book._unknown_region(default_region))])

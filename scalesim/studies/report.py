@@ -6,7 +6,8 @@ import html as _html
 import math
 from typing import TYPE_CHECKING, Any
 
-from scalesim.results.bottleneck import RESOURCE_WORDS
+from scalesim.results.bottleneck import RESOURCE_WORDS, Bottleneck
+from scalesim.results.wording import duration, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,17 +28,29 @@ def _range(low: float, high: float) -> str:
 def _months(broken: Break) -> str:
     if broken.already:
         return "already today"
+    low, high = broken.month_low, broken.month_high
     if broken.month is None:
-        return "in no month that growth reaches"
+        text = "in no month that growth reaches"
+        return text if low is None else f"{text} (or, at the earliest, in month {low})"
     text = f"in month {broken.month}"
-    if broken.month_low != broken.month_high:
-        high = "never" if broken.month_high is None else broken.month_high
-        text += f" (between {broken.month_low} and {high})"
-    return text
+    if low == high:
+        return text
+    if high is not None:
+        return f"{text} (between {low} and {high})"
+    earliest = "" if low == broken.month else f"{low} at the earliest, "
+    return f"{text} ({earliest}perhaps never)"
+
+
+def _count_months(months: int) -> str:
+    return f"{months} month" if months == 1 else f"{months} months"
 
 
 def _what(broken: Break) -> str:
     return f"{RESOURCE_WORDS.get(broken.resource, broken.resource)} of {broken.component}"
+
+
+def _percent(ratio: float) -> str:
+    return f"{number(100 * ratio)} %"
 
 
 def _verb(broken: Break) -> str:
@@ -59,12 +72,14 @@ def verdict(forecast: Forecast) -> str:
             f"Nothing breaks: the objective holds up to {_rate(forecast.highest_rate)} at peak, "
             "the highest load simulated."
         )
+    if broken.at_every_load:
+        return f"{_missed_at_every_load(forecast, broken)} {_fix_sentence(forecast)}".strip()
     what, when = _what(broken), _months(broken)
     load = f"{_rate(broken.rate)} at peak ({_range(broken.rate_low, broken.rate_high)})"
     if broken.month is None or broken.month > forecast.months:
         return (
-            f"Nothing breaks within {forecast.months} months. First to break would be {what}, at "
-            f"{load}, {when}."
+            f"Nothing breaks within {_count_months(forecast.months)}. First to break would be "
+            f"{what}, at {load}, {when}."
         )
     text = f"{what[0].upper()}{what[1:]} {_verb(broken)} first: at {load}, {when}."
     if text.startswith(
@@ -74,14 +89,42 @@ def verdict(forecast: Forecast) -> str:
     return f"{text} {_fix_sentence(forecast)}".strip()
 
 
+def _missed_at_every_load(forecast: Forecast, broken: Break) -> str:
+    objective = forecast.objective
+    if broken.misses == "latency":
+        assert objective.latency is not None
+        is_so = f"{objective.quantile_name} latency is {duration(broken.latency, 4)}"
+        limit = duration(objective.latency, 4)
+    elif broken.misses == "error_ratio":
+        assert objective.error_ratio is not None
+        is_so = f"{_percent(broken.error_ratio)} of the requests fail"
+        limit = _percent(objective.error_ratio)
+    else:
+        return f"No load can be carried: even at {_rate(broken.rate_high)} a line grows."
+    idle = f"even at {_rate(broken.rate_high)}, when the system is idle"
+    return f"The objective is missed at every load: {idle}, {is_so}; at most {limit} is allowed."
+
+
 def _fix_sentence(forecast: Forecast) -> str:
-    fix = forecast.fix
+    fix, broken = forecast.fix, forecast.first_break
     if fix is None:
-        return "" if forecast.partial else "No single lever that was simulated helps."
+        if forecast.partial:
+            return ""
+        if broken is not None and not broken.component:
+            return "More capacity does not change that."
+        return "No single lever that was simulated helps."
     after = fix.next_break
+    if after is not None and not forecast.fix_helps:
+        month = after.month or 0
+        peak = _rate(forecast.peak_rate * forecast.growth.factor(month))
+        load = f"the {peak} of month {month}" if month else f"today's {peak}"
+        return (
+            f"No single lever that was simulated carries {load}: {fix.lever} gets furthest; with "
+            f"it {_what(after)} {_verb(after)}, at {_rate(after.rate)}."
+        )
     text = f"Fix: {fix.lever}"
     if fix.holds:
-        text += f"; then the objective holds for {forecast.months} months"
+        text += f"; then the objective holds for {_count_months(forecast.months)}"
         if after is not None:
             text += f" (next: {_what(after)}, at {_rate(after.rate)})"
     elif after is not None:
@@ -110,12 +153,12 @@ def summary(forecast: Forecast) -> str:
         f"Objective: {forecast.objective.describe()}.",
         f"Peak today: {_rate(forecast.peak_rate)}, the mean of the busiest {window} of the "
         f"traffic; {forecast.simulations} simulations at steady rates.",
-        f"Cost now: {forecast.cost_before.describe()}",
+        _cost(forecast),
     ]
     if forecast.points:
         frame = table(forecast)
         formats = {
-            name: (lambda x: f"{x:.1%}") if name.endswith("ratio") else (lambda x: f"{x:,.4g}")
+            name: (lambda x: f"{x:.1%}") if name.endswith("ratio") else (lambda x: number(x, 4))
             for name in frame.columns
             if frame[name].dtype.kind == "f"
         }
@@ -123,21 +166,46 @@ def summary(forecast: Forecast) -> str:
     return "\n".join(lines)
 
 
+def _cost(forecast: Forecast) -> str:
+    cost = forecast.cost_before
+    words = cost.describe()
+    if cost.total_usd_per_month is None:
+        return f"{words[0].upper()}{words[1:]}."
+    return f"Cost now: {words}"
+
+
 def _why(forecast: Forecast, broken: Break) -> str:
     """Return the numbers of the simulation that first missed the objective."""
     objective, evidence = forecast.objective, broken.evidence
+    if not broken.component:
+        if broken.misses == "latency":
+            return (
+                "hardly anybody waits at that load: the latency is that of the work and the calls."
+            )
+        return "nobody is turned away at that load: it is the work and the calls that fail."
     if broken.misses == "unstable":
         text = f"just above that load work comes faster than {_what(broken)} can do it: the line "
         text += "grows without end (unstable: no latency can be stated)"
     elif broken.misses == "latency":
         text = f"just above that load {objective.quantile_name} latency is "
-        text += f"{broken.latency * 1e3:,.4g} ms"
+        text += duration(broken.latency, 4)
     else:
         text = f"just above that load the error ratio is {broken.error_ratio:.2%}"
     text += f"; {evidence}"
     if evidence.wait_share > 0 and broken.misses != "unstable":
         text += f"; waiting there is {min(evidence.wait_share, 1.0):.0%} of all latency"
-    return text + "."
+    return f"{text}{_in_front(broken)}."
+
+
+def _in_front(broken: Break) -> str:
+    """Return which lines in front of the resource that breaks are due to it, too."""
+    if not broken.in_front:
+        return ""
+    if broken.misses == "unstable":
+        lines = " and ".join(map(str, broken.in_front))
+        return f"; the line is in front of {lines}, which are held meanwhile"
+    shares = [f"{min(each.wait_share, 1.0):.0%} for {each}" for each in broken.in_front]
+    return f"; in front of it they wait {' and '.join(shares)}, which are held meanwhile"
 
 
 def table(forecast: Forecast) -> pd.DataFrame:
@@ -179,7 +247,7 @@ def html(forecast: Forecast) -> str:
     """Return the text and the table as HTML for a notebook."""
     head = summary(forecast).split("\n\n")
     text = _html.escape("\n\n".join(head[:2]))
-    frame = table(forecast).to_html(index=False, float_format=lambda x: f"{x:,.4g}", border=0)
+    frame = table(forecast).to_html(index=False, float_format=lambda x: number(x, 4), border=0)
     return f"<pre style='white-space: pre-wrap'>{text}</pre>{frame}"
 
 
@@ -202,6 +270,7 @@ def as_dict(forecast: Forecast) -> dict[str, Any]:
         else {
             "changes": fix.lever.changes,
             "text": str(fix.lever),
+            "helps": forecast.fix_helps,
             "holds": fix.holds,
             "next_break": _break_dict(fix.next_break),
             "tried": list(fix.tried),
@@ -216,7 +285,6 @@ def as_dict(forecast: Forecast) -> dict[str, Any]:
 def _break_dict(broken: Break | None) -> dict[str, Any] | None:
     if broken is None:
         return None
-    evidence = broken.evidence
     return {
         "component": broken.component,
         "resource": broken.resource,
@@ -230,6 +298,16 @@ def _break_dict(broken: Break | None) -> dict[str, Any] | None:
         "misses": broken.misses,
         "latency_s": broken.latency,
         "error_ratio": broken.error_ratio,
+        **_evidence_dict(broken.evidence),
+        "in_front": [
+            {"component": each.component, "resource": each.resource, **_evidence_dict(each)}
+            for each in broken.in_front
+        ],
+    }
+
+
+def _evidence_dict(evidence: Bottleneck) -> dict[str, Any]:
+    return {
         "utilization_ratio": evidence.utilization,
         "queue_depth_mean": evidence.queue_depth,
         "wait_mean_s": evidence.wait_mean,

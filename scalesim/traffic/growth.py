@@ -35,6 +35,10 @@ class Growth(Description):
         """Return traffic in `month` as a multiple of today's; ``inf`` if it overflows."""
         raise NotImplementedError
 
+    def monthly_factors(self, months: int) -> list[float]:
+        """Return the factors of months 0, which is today, to `months`."""
+        return [self.factor(month) for month in range(months + 1)]
+
     def month_of(self, factor: float) -> float:
         """Return the first time [months] at which the factor is reached; ``inf`` if never."""
         raise NotImplementedError

@@ -129,6 +129,19 @@ def test_an_interrupt_before_anything_was_computed(small: Path, monkeypatch):
         assert done.output == "scalesim: interrupted\n"
 
 
+def test_a_picture_that_an_interruption_prevents_is_not_passed_over(small, tmp_path, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scalesim.studies.breaking.simulate", interrupted)
+    picture = tmp_path / "forecast.png"
+    done = CliRunner().invoke(main, ["forecast", str(small), "--picture", str(picture)])
+    assert done.exit_code == 130
+    assert f"no picture written to {picture}: interrupted" in done.stderr
+    assert "PARTIAL" in done.stdout
+    assert not picture.exists()
+
+
 def test_draw_prints_mermaid(small: Path):
     assert "server" in scalesim("draw", str(small)).stdout
 
@@ -232,8 +245,19 @@ def test_missing_price_names_the_row(tmp_path: Path):
     path = tmp_path / "m.yaml"
     path.write_text(SMALL.replace("workers: 4,", "workers: 4, machine: m7g.lrage,"))
     text = refused("forecast", str(path))
-    assert "m7g.lrage" in text
+    line = next(n for n, x in enumerate(path.read_text().splitlines(), 1) if "lrage" in x)
+    assert f'm.yaml:{line}:35: service "server": machine "m7g.lrage" in us-east-1' in text
     assert "m7g.large" in text
+    path.write_text(path.read_text().replace("lrage", "large"))
+    text = refused("forecast", str(path), "--region", "us-esat-1")
+    assert f"m.yaml:{line}:35: " in text
+    assert 'Did you mean "us-east-1"?' in text
+
+
+def test_missing_price_book_names_the_nearest(small: Path):
+    (small.parent / "prices.csv").write_text("")
+    text = refused("forecast", str(small), "--prices", str(small.parent / "pricse.csv"))
+    assert 'pricse.csv: there is no such price book. Did you mean "prices.csv"?' in text
 
 
 def test_all_problems_of_a_file_come_together_with_places(tmp_path: Path):

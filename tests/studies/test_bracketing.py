@@ -7,7 +7,7 @@ import math
 import pytest
 
 import scalesim as ss
-from scalesim.studies.bracketing import RATIO, Monotone, aim, search
+from scalesim.studies.bracketing import HIGHEST_RATE, RATIO, Monotone, aim, search
 from scalesim.studies.breaking import likely_breaking_rate
 
 
@@ -47,6 +47,11 @@ def test_a_good_guess_spares_half_of_the_questions(limit) -> None:
 def test_there_may_be_no_limit() -> None:
     assert asked(math.inf, 1e3)[0][1] is None
     assert asked(0.0, 1e3)[0][0] is None
+    assert search(lambda rate: True, 0.0, 1.5)[0] is None
+
+
+def test_no_rate_is_asked_about_that_traffic_can_not_have() -> None:
+    assert search(lambda rate: False, 1e8, 1.5) == (HIGHEST_RATE, None)
 
 
 def test_the_guess_lies_below_the_capacity() -> None:

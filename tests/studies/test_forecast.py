@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -9,9 +10,11 @@ import pytest
 
 import scalesim as ss
 from scalesim.components import RateLimiter
-from scalesim.errors import InvalidInput
+from scalesim.components.steps import fail
+from scalesim.errors import InvalidInput, InvalidModel
 from scalesim.studies.breaking import Evaluator
 from scalesim.studies.levers import levers_for
+from scalesim.traffic import Batches, FactorTable
 
 
 def erlang_c_server(slots: int, mean: float) -> ss.Topology:
@@ -115,6 +118,8 @@ def test_nothing_breaks_within_the_horizon():
         requests=2_000,
     )
     assert answer.verdict.startswith("Nothing breaks within 3 months")
+    one = dataclasses.replace(answer, months=1)
+    assert one.verdict.startswith("Nothing breaks within 1 month.")
     assert answer.fix is None
 
 
@@ -131,6 +136,181 @@ def test_already_broken_today():
     assert answer.first_break.already
     assert answer.first_break.month == 0
     assert "already today" in answer.verdict
+
+
+@pytest.mark.parametrize(
+    ("steps", "objective", "words"),
+    [
+        ([ss.compute(0.03)], ss.Objective(latency=0.001), ["p99 latency is", "at most 1 ms"]),
+        (
+            [ss.compute(0.004), fail(0.1)],
+            ss.Objective(error_ratio=0.001),
+            ["% of the requests fail", "at most 0.1 %"],
+        ),
+    ],
+)
+def test_missed_at_every_load(steps, objective, words):
+    server = ss.Service("server", workers=8, cores=8, endpoints={"get": steps})
+    answer = ss.forecast(
+        ss.Topology(server, entry="server"),
+        ss.Traffic(20.0),
+        growth=0.1,
+        months=2,
+        objective=objective,
+        requests=2_000,
+    )
+    broken = answer.first_break
+    assert broken is not None
+    assert broken.at_every_load
+    assert answer.fix is None
+    assert answer.verdict.startswith("The objective is missed at every load: even at 0.00")
+    for each in (*words, "when the system is idle", "More capacity does not change that"):
+        assert each in answer.verdict
+    json.dumps(answer.to_dict(), allow_nan=False)
+    ss.plot(answer)
+
+
+def test_batches_that_wait_even_when_idle_have_a_lever():
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(1.0, arrivals=Batches(8)),
+        growth=0.1,
+        months=2,
+        objective=ss.Objective(latency=0.1),
+        requests=2_000,
+    )
+    assert answer.first_break is not None
+    assert answer.first_break.at_every_load
+    assert answer.first_break.component == "server"
+    assert answer.fix is not None
+    assert answer.fix.holds
+
+
+def test_a_peak_far_above_what_is_carried_is_not_missed_at_every_load():
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(3e6),
+        growth=0.0,
+        months=1,
+        objective=ss.Objective(latency=0.5),
+        requests=2_000,
+    )
+    assert answer.first_break is not None
+    assert answer.first_break.rate == pytest.approx(90, rel=0.15)
+
+
+def test_traffic_that_does_not_fit_is_refused_as_by_simulate():
+    topology, traffic = erlang_c_server(1, 0.01), ss.Traffic(200.0, mix={"x": 1.0})
+    with pytest.raises(InvalidModel) as of_simulate:
+        ss.simulate(topology, traffic, duration=1.0)
+    with pytest.raises(InvalidModel) as of_forecast:
+        ss.forecast(topology, traffic, growth=0.1, objective=ss.Objective(latency=0.5))
+    assert str(of_forecast.value) == str(of_simulate.value)
+
+
+@pytest.mark.parametrize(
+    ("rate", "growth", "first"),
+    [(20.0, FactorTable((1.2, 8.0, 1.5)), 2), (250.0, ss.Compound(-0.3), 0)],
+)
+def test_the_fix_carries_the_largest_month_not_the_last(rate, growth, first):
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(rate),
+        growth=growth,
+        months=4,
+        objective=ss.Objective(latency=0.5),
+        requests=5_000,
+    )
+    assert answer.first_break is not None
+    assert answer.first_break.month == first
+    assert answer.fix is not None
+    assert answer.fix.holds
+    assert "then the objective holds for 4 months" in answer.verdict
+    assert all(point.meets for point in answer.after_fix)
+
+
+def two_servers_in_a_row() -> ss.Topology:
+    work = ss.compute(ss.Exponential(0.01))
+    endpoints = {"get": [work, ss.call("back.get")]}
+    front = ss.Service("front", workers=100, cores=6, endpoints=endpoints)
+    back = ss.Service("back", workers=1, cores=1, endpoints={"get": [work]})
+    return ss.Topology(front, back, entry="front")
+
+
+@pytest.mark.parametrize("growth", [0.1, FactorTable((0.01, 2))])
+def test_a_lever_that_does_not_reach_today_is_no_fix(growth):
+    answer = ss.forecast(
+        two_servers_in_a_row(),
+        ss.Traffic(5000.0),
+        growth=growth,
+        months=2,
+        objective=ss.Objective(latency=0.5),
+        requests=2_000,
+    )
+    assert not answer.fix_helps
+    assert "Fix:" not in answer.verdict
+    assert "No single lever that was simulated carries today's 5,000/s: back." in answer.verdict
+    assert "gets furthest; with it the processors of front break, at" in answer.verdict
+
+
+def test_a_lever_that_does_not_reach_the_month_that_breaks_is_no_fix():
+    answer = ss.forecast(
+        two_servers_in_a_row(),
+        ss.Traffic(50.0),
+        growth=FactorTable((1.1, 100.0)),
+        months=2,
+        objective=ss.Objective(latency=0.5),
+        requests=2_000,
+    )
+    assert "carries the 5,000/s of month 2: back." in answer.verdict
+
+
+def test_the_line_in_front_of_held_resources_is_explained():
+    topology = ss.Topology(
+        ss.Service("web", workers=40, cores=40, endpoints={"get": [ss.call("db.read")]}),
+        ss.Database("db", connections=3, cores=2, read=ss.Exponential(0.01)),
+        entry="web",
+    )
+    answer = ss.forecast(
+        topology,
+        ss.Traffic(100.0),
+        growth=0.1,
+        months=2,
+        objective=ss.Objective(latency=0.3),
+        requests=5_000,
+    )
+    broken = answer.first_break
+    assert broken is not None
+    assert (broken.component, broken.resource) == ("db", "cpu")
+    assert ("db", "connections") in [(each.component, each.resource) for each in broken.in_front]
+    assert all(each.wait_share > broken.evidence.wait_share for each in broken.in_front)
+    assert "in front of it they wait" in answer.summary()
+    assert "for the connections of db" in answer.summary()
+    assert answer.to_dict()["first_break"]["in_front"]
+
+
+@pytest.mark.parametrize(
+    ("months", "words"),
+    [
+        ((2, 2, 2), "in month 2."),
+        ((2, 1, 3), "in month 2 (between 1 and 3)."),
+        ((2, 2, None), "in month 2 (perhaps never)."),
+        ((2, 1, None), "in month 2 (1 at the earliest, perhaps never)."),
+    ],
+)
+def test_the_range_of_months_reads_well(months, words):
+    answer = ss.forecast(
+        erlang_c_server(1, 0.01),
+        ss.Traffic(80.0),
+        growth=0.1,
+        months=4,
+        objective=ss.Objective(latency=0.3),
+        requests=1_000,
+    )
+    assert answer.first_break is not None
+    month, low, high = months
+    broken = dataclasses.replace(answer.first_break, month=month, month_low=low, month_high=high)
+    assert words in dataclasses.replace(answer, first_break=broken).verdict
 
 
 def test_the_peak_is_the_busiest_window_of_the_profile():
@@ -193,6 +373,9 @@ def test_costs_before_and_after():
         ({"growth": float("nan")}, "growth"),
         ({"growth": -1.5}, "growth"),
         ({"growth": 99.0, "months": 1200}, "peak"),
+        ({"growth": FactorTable((1e9, 1.0))}, "month 1 would have a peak"),
+        ({"growth": -0.99, "months": 1200}, "month 6 would have a peak"),
+        ({"seed": -1}, "seed"),
         ({"objective": ss.Objective(latency=-1.0)}, "objective.latency"),
         ({"objective": None}, "objective"),
         ({"traffic": ss.ClosedTraffic(5, think_time=1.0)}, "closed traffic"),

@@ -217,9 +217,9 @@ def test_bad_file(tmp_path: Path, lines: tuple[str, ...], words: str) -> None:
 
 
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="No such file"):
+    with pytest.raises(InvalidInput, match="there is no such price book"):
         PriceBook.read(tmp_path / "none.csv")
-    with pytest.raises(InvalidInput, match="Is a directory"):
+    with pytest.raises(InvalidInput, match="this is a folder; name a price book in it"):
         PriceBook.read(tmp_path)
     (tmp_path / "latin").write_bytes(HEADER.encode() + b"\nacm\xe9,")
     with pytest.raises(InvalidInput, match=r"latin:2: .*UTF-8"):
