@@ -18,7 +18,6 @@ from scalesim.engines.analytic.lowering import key_shares
 from scalesim.engines.analytic.model import (
     ROOT,
     Ask,
-    Choice,
     Facility,
     Fork,
     Place,
@@ -27,6 +26,7 @@ from scalesim.engines.analytic.model import (
     Visits,
     parts_within,
 )
+from scalesim.engines.analytic.targets import Stream, require_alike
 from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.policies.eviction import Lru
 from scalesim.policies.load_balancing import IpHash, Random
@@ -34,23 +34,6 @@ from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic
 
 __all__ = ["Flows", "Stream", "flows_of", "ordered"]
-
-
-@dataclass
-class Stream:
-    """What reaches a facility through one balancer (or directly).
-
-    Parameters
-    ----------
-    rates : dict of endpoint to float array [nodes] [1/s]
-    poisson : bool
-        Whether it is a Poisson stream before the balancer spreads it, exactly.
-    choice : Choice or None
-    """
-
-    rates: dict[str, np.ndarray] = field(default_factory=dict)
-    poisson: bool = True
-    choice: Choice | None = None
 
 
 @dataclass
@@ -161,6 +144,7 @@ def flows_of(
             if isinstance(part, Ask):
                 own = own and plain.get(part.to, True) and part.timeout is None
                 own = own and reached.get(part, 1.0) == 1.0
+    require_alike(topology, flows.streams)
     return flows
 
 

@@ -269,6 +269,7 @@ class _Lowering:
                 members.append((target, node))
                 weights.append(given[node] if len(given) > 1 else given[0])
         shares = np.asarray(self.spread(part.name, part.policy, weights))
+        even = bool(np.ptp(weights) < 1e-9 * max(weights))
         programs = {}
         forward: tuple[Part, ...] = (Pause(part.delay),) if part.delay.mean > 0 else ()
         for endpoint in self.topology.endpoints(part.name):
@@ -278,7 +279,9 @@ class _Lowering:
                 part_of = float(shares[own].sum())
                 if part_of == 0:
                     continue
-                choice = Choice(part.name, part.policy, shares[own] / part_of, len(members))
+                choice = Choice(
+                    part.name, part.policy, shares[own] / part_of, len(members), part_of, even
+                )
                 asks.append(Ask((target, endpoint), part_of, choice))
             programs[endpoint] = Program(before=(*forward, Either(tuple(asks))))
         return Facility(part.name, part.type_name, programs=programs)

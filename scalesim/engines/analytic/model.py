@@ -15,7 +15,7 @@ import numpy as np
 
 from scalesim.components import Failures, RateLimiter, Retry
 from scalesim.distributions import Distribution
-from scalesim.policies.load_balancing import BalancingPolicy
+from scalesim.policies.load_balancing import BalancingPolicy, LeastConnections, PowerOfTwo
 
 __all__ = [
     "ROOT",
@@ -69,12 +69,23 @@ class Choice:
         Of what goes to this facility; sum 1.
     targets : int
         How many nodes the balancer has, all facilities counted.
+    part : float
+        This facility's share of what comes through the balancer.
+    even : bool
+        Whether all its targets have the same weight.
     """
 
     owner: str
     policy: BalancingPolicy
     shares: np.ndarray
     targets: int
+    part: float = 1.0
+    even: bool = True
+
+    @property
+    def reacts(self) -> bool:
+        """Whether shares follow from how busy the targets are."""
+        return isinstance(self.policy, (LeastConnections, PowerOfTwo))
 
 
 @dataclass(frozen=True, eq=False)
