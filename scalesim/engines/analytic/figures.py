@@ -240,7 +240,7 @@ class Figures:
             if pool in a.pools
         ]
         rate = math.fsum(count * r for r, count, _ in found)
-        nodes = sum(count for _, count, _ in found)
+        nodes = self.solver.facilities[component].nodes_with(pool)
         rates = self._rate_doubts.get(component, frozenset()) | self.extra
         waits = rates.union(*(p.wait_doubts for r, _, p in found if r))
         holds = rates.union(*(p.hold_doubts for r, _, p in found if r))

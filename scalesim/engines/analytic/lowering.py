@@ -228,7 +228,10 @@ class _Lowering:
                 targets = 1 if name == "apply" else len(chosen)
                 owner = f"{part.name}.{name}"
                 spread[name] = Choice(owner, part.balancing, shares.ravel(), targets)
-        return Facility(part.name, part.type_name, nodes, pools, resources, programs, spread)
+        homes = {"apply": part.shards * part.read_replicas}
+        return Facility(
+            part.name, part.type_name, nodes, pools, resources, programs, spread, homes=homes
+        )
 
     def shard_shares(self, part: Database) -> np.ndarray:
         """Return each shard's share of the queries."""

@@ -215,6 +215,8 @@ class Facility:
         What its pool stands for; a pass holds nothing.
     shard_of : int array [keys], optional
         Which shard a key belongs to.
+    homes : dict of pool to int
+        At how many nodes it is, if not at all of them.
     """
 
     component: str
@@ -228,6 +230,11 @@ class Facility:
     patience: Distribution | None = None
     meter: RateLimiter | None = None
     shard_of: np.ndarray | None = None
+    homes: dict[str, int] = field(default_factory=dict)
+
+    def nodes_with(self, pool: str) -> int:
+        """Return at how many nodes a pool is."""
+        return self.homes.get(pool, self.nodes)
 
 
 def parts_within(parts: tuple[Part, ...]) -> Iterator[Part]:
