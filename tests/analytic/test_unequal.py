@@ -10,6 +10,7 @@ import math
 import pytest
 
 import scalesim as ss
+from scalesim.components import Endpoint, Failures
 from scalesim.engines.analytic import capacity, solve
 from scalesim.errors import UnsupportedByEngine
 from scalesim.studies.agreement import STATED_ERROR
@@ -26,6 +27,11 @@ def balanced(*targets, **fields):
     names = [each.name for each in targets]
     balancer = ss.LoadBalancer("lb", targets=names, **fields)
     return ss.Topology(balancer, *targets, entry="lb")
+
+
+def exact(figure, value) -> None:
+    assert figure.kind == "exact", figure
+    assert figure.value == pytest.approx(value, rel=1e-5)
 
 
 def approximate(figure, simulated, half) -> None:
@@ -69,9 +75,7 @@ def test_what_comes_from_elsewhere_makes_targets_unequal() -> None:
 
 def test_equal_targets_are_so_whatever_they_are_called() -> None:
     apart = balanced(sleeper("s"), sleeper("t"), policy="least_connections")
-    figure = solve(apart, ss.Traffic(160.0)).metric("wait_time_mean_s", "s")
-    assert figure.kind == "exact"
-    assert figure.value == pytest.approx(0.0195573661764, rel=1e-5)
+    exact(solve(apart, ss.Traffic(160.0)).metric("wait_time_mean_s", "s"), 0.0195573661764)
 
 
 def test_weighted_round_robin_over_services_is_approximate() -> None:
@@ -82,3 +86,61 @@ def test_weighted_round_robin_over_services_is_approximate() -> None:
     three = solve(ss.Topology(sleeper("x", instances=3), entry="x"), ss.Traffic(110.0))
     value = results.metric("wait_time_mean_s", "t").value
     assert value == pytest.approx(three.metric("wait_time_mean_s", "x").value)
+
+
+def _pair(order="fifo", classes=2, **fields):
+    endpoints = {
+        f"class{k}": Endpoint((ss.compute(EXP(0.01)),), priority=k) for k in range(classes)
+    }
+    service = ss.Service(
+        "web", endpoints=endpoints, instances=2, balancing="least_connections",
+        cpu_discipline="fifo", backlog_order=order, **fields,
+    )  # fmt: skip
+    return ss.Topology(service, entry="web")
+
+
+def test_last_come_first_served_does_not_change_how_many_are_in_flight() -> None:
+    figure = solve(_pair("lcfs"), ss.Traffic(160.0)).metric("wait_time_mean_s", "web")
+    exact(figure, 0.0195573661764)
+
+
+def test_priorities_behind_least_connections_are_approximate() -> None:
+    results = solve(_pair("priority"), ss.Traffic(160.0, mix={"class0": 0.4, "class1": 0.6}))
+    for endpoint, simulated in (("class0", 0.00890), ("class1", 0.0280)):
+        figure = results.metric("wait_time_mean_s", "web", endpoint=endpoint)
+        approximate(figure, simulated, 0.1 * simulated)
+
+
+def test_failures_behind_least_connections_are_approximate() -> None:
+    failures = Failures(time_to_failure=EXP(0.3), repair_time=ss.Uniform(0.05, 0.15), when="busy")
+    results = solve(_pair(classes=1, failures=failures), ss.Traffic(100.0))
+    approximate(results.metric("wait_time_mean_s", "web"), 0.0237, 0.01)
+    approximate(results.metric("utilization", "web"), 0.663, 0.05)
+
+
+# What a resource's figures are of ------------------------------------------------------------
+
+
+def test_a_request_waits_for_its_core_while_that_is_down() -> None:
+    failures = Failures(time_to_failure=EXP(1.0), repair_time=ss.Uniform(0.05, 0.15))
+    service = ss.Service(
+        "web", endpoints={"get": [ss.compute(EXP(0.01))]}, cpu_discipline="fifo",
+        failures=failures,
+    )  # fmt: skip
+    results = solve(ss.Topology(service, entry="web"), ss.Traffic(60.0))
+    held, busy = (results.metric("busy_mean", "web", each).value for each in ("workers", "cpu"))
+    exact(results.metric("queue_depth_mean", "web", "cpu"), held - busy)
+    assert held - busy == pytest.approx(0.0868, abs=0.008)
+    exact(results.metric("wait_time_mean_s", "web", "cpu"), (held - busy) / 60)
+
+
+def test_only_replicas_apply() -> None:
+    database = ss.Database(
+        "db", connections=1, read=EXP(0.01), write=EXP(0.01), apply=EXP(0.009), read_replicas=2
+    )
+    traffic = ss.Traffic(80.0, mix={"read": 0.0, "write": 1.0})
+    results = solve(ss.Topology(database, entry="db"), traffic)
+    exact(results.metric("utilization", "db", "apply"), 0.72)
+    table = results.offered_table().set_index("resource")
+    assert table.loc["apply", "slots"] == 2
+    assert table.loc["connections", "slots"] == 3

@@ -18,10 +18,10 @@ from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable
 from scalesim.policies.load_balancing import IpHash, PowerOfTwo, Random, RoundRobin
 from scalesim.traffic.processes import Arrivals as Spacing, Batches, Even, Renewal
 
-__all__ = ["Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
+__all__ = ["AT_RANDOM", "Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
 
 _AS_POISSON = frozenset({"arrivals as if Poisson"})
-_AT_RANDOM = "balanced as if at random"
+AT_RANDOM = "balanced as if at random"
 _DEEP = 400
 
 
@@ -138,7 +138,7 @@ def arrivals_at(
         return Balanced(Arrivals())
     if len(streams) > 1:
         spread = all(keeps_poisson(stream) for stream in streams)
-        doubts = NO_DOUBT if spread else frozenset({_AT_RANDOM})
+        doubts = NO_DOUBT if spread else frozenset({AT_RANDOM})
         doubts |= NO_DOUBT if all(stream.poisson for stream in streams) else _AS_POISSON
         return Balanced(Arrivals(doubts=doubts))
     (stream,) = streams

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.arrivals import Balanced, arrivals_at
+from scalesim.engines.analytic.arrivals import AT_RANDOM, Balanced, arrivals_at
 from scalesim.engines.analytic.lines import in_order, metered, with_patience
 from scalesim.engines.analytic.model import (
     Ask,
@@ -226,15 +226,22 @@ class Node(Uses):
             names = [load.endpoint for load in pool.loads]
             return metered(self.facility.meter, names, rate, balanced.arrivals)
         arrivals = balanced.arrivals
-        if balanced.targets and (self.facility.patience or self.facility.line != "fifo"):
-            arrivals = arrivals.doubted("balanced as if at random")
+        if balanced.targets and not self._by_number(pool):
+            balanced = Balanced(arrivals := arrivals.doubted(AT_RANDOM))
         if self.facility.patience is not None and pool.rate and (pool.delay or pool.stations):
             return with_patience(self.facility, pool, arrivals)
-        if self.facility.line != "fifo":
-            return in_order(self.facility, pool, pool.solved(arrivals))
+        answer = self._first_come(pool, balanced)
+        return answer if self.facility.line == "fifo" else in_order(self.facility, pool, answer)
+
+    def _by_number(self, pool: Pool) -> bool:
+        """Return whether speeds follow from the number here: what the targets' chain knows."""
+        special = any(each.failures is not None or len(each.classes) > 1 for each in pool.stations)
+        return not special and self.facility.patience is None and self.facility.line != "priority"
+
+    def _first_come(self, pool: Pool, balanced: Balanced) -> PoolAnswer:
         found = balanced.chain(pool)
         if found is None:
-            return pool.solved(arrivals)
+            return pool.solved(balanced.arrivals)
         chain, doubts = found
         doubts |= balanced.arrivals.doubts | pool.doubts
         if not pool.exponential:
