@@ -10,10 +10,10 @@ import math
 import pytest
 
 import scalesim as ss
-from scalesim.components import Endpoint, Failures
+from scalesim.components import Endpoint, Failures, RateLimiter
 from scalesim.engines.analytic import capacity, solve
 from scalesim.errors import UnsupportedByEngine
-from scalesim.studies.agreement import STATED_ERROR
+from scalesim.studies.agreement import _stated_error
 
 EXP = ss.Exponential
 
@@ -37,7 +37,7 @@ def exact(figure, value) -> None:
 def approximate(figure, simulated, half) -> None:
     """Assert that a figure is not called exact and is as good as its label says."""
     assert figure.kind == "approximate", figure
-    error = sum(STATED_ERROR[each] for each in figure.method.split(", ")) * figure.value
+    error = sum(_stated_error(each) for each in figure.method.split(", ")) * figure.value
     assert abs(figure.value - simulated) <= error + half, figure
 
 
@@ -116,6 +116,31 @@ def test_failures_behind_least_connections_are_approximate() -> None:
     results = solve(_pair(classes=1, failures=failures), ss.Traffic(100.0))
     approximate(results.metric("wait_time_mean_s", "web"), 0.0237, 0.01)
     approximate(results.metric("utilization", "web"), 0.663, 0.05)
+
+
+def test_transfers_are_in_flight_at_the_balancer_too() -> None:
+    service = sleeper("web", instances=2, network_out=1e5, balancing="least_connections")
+    results = solve(ss.Topology(service, entry="web"), ss.Traffic(100.0, response_bytes=1500))
+    approximate(results.metric("wait_time_mean_s", "web", "workers"), 0.00574, 0.0002)
+    network = results.metric("wait_time_mean_s", "web", "network_out")
+    approximate(network, 0.0131, 0.001)
+    assert network.value == pytest.approx(0.0131, rel=0.1)  # 0.0225 of a random choice
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource"),
+    [
+        (lambda name: ss.Cache(name, hit_ratio=1.0, delay=EXP(0.01), concurrency=1), "slots"),
+        (lambda name: RateLimiter(name, rate=100.0, on_excess="delay"), "rate"),
+    ],
+)
+def test_the_chain_of_targets_is_of_pools_only(kind, resource) -> None:
+    topology = balanced(kind("a"), kind("b"), policy="least_connections")
+    names = topology.entry_endpoints
+    mix = {name: float(name == names[0]) for name in names}
+    figure = solve(topology, ss.Traffic(150.0, mix=mix)).metric("wait_time_mean_s", "a", resource)
+    assert figure.kind == "approximate"
+    assert "balanced as if at random" in figure.method
 
 
 # What a resource's figures are of ------------------------------------------------------------
