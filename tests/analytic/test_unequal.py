@@ -169,3 +169,19 @@ def test_only_replicas_apply() -> None:
     table = results.offered_table().set_index("resource")
     assert table.loc["apply", "slots"] == 2
     assert table.loc["connections", "slots"] == 3
+
+
+def test_cores_that_slow_each_other_down_are_busy_for_longer() -> None:
+    service = ss.Service(
+        "web", endpoints={"get": [ss.compute(EXP(0.01))]}, workers=10**5, cores=8,
+        contention=0.1, coherency=0.01,
+    )  # fmt: skip
+    results = solve(ss.Topology(service, entry="web"), ss.ClosedTraffic(20, think_time=EXP(0.05)))
+    busy = results.metric("busy_mean", "web", "cpu")
+    depth = results.metric("queue_depth_mean", "web", "cpu")
+    assert busy.kind == depth.kind == "exact"
+    assert busy.value / 8 == pytest.approx(0.677, abs=0.01)
+    assert depth.value == pytest.approx(0.67, abs=0.05)
+    served = results.metric("throughput_rps", "web", "cpu").value
+    exact(results.metric("wait_time_mean_s", "web", "cpu"),
+          (busy.value + depth.value) / served - 0.01)  # fmt: skip

@@ -120,7 +120,7 @@ def _pool_row(
 def _speed(facility: Facility, resource: str) -> float:
     """Return the most slots that a resource is worth, however many use it."""
     sizes = facility.resources[resource]
-    if sizes.contention or sizes.coherency:
+    if sizes.slowed:
         return float(sizes.speeds(1.0, min(sizes.slots, MOST_SLOTS)).max())
     return sizes.slots
 

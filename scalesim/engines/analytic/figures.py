@@ -301,9 +301,14 @@ class Figures:
         # Waiting in line or sharing: both are the time beyond the demand itself.
         depth = max(inside - work, 0.0)
         wait = depth / served if served else 0.0
+        busy, theorem, uses = work, "utilization law", rates
+        if facility.resources[resource].slowed:  # cores are busy for longer than the demand
+            depth = math.fsum(c * s.occupancy.excess(slots) for c, s in stations)
+            busy = math.fsum(c * s.occupancy.mean for c, s in stations) - depth
+            theorem, uses = "birth-death chain", doubts
         known = {
-            "utilization": labelled(work / (slots * facility.nodes), rates, "utilization law"),
-            "busy_mean": labelled(work, rates, "utilization law"),
+            "utilization": labelled(busy / (slots * facility.nodes), uses, theorem),
+            "busy_mean": labelled(busy, uses, theorem),
             "queue_depth_mean": labelled(depth, doubts, "birth-death chain"),
             "wait_time_mean_s": labelled(wait, doubts, "birth-death chain"),
             "throughput_rps": labelled(served, rates, "flow balance"),

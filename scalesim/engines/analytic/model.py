@@ -177,6 +177,11 @@ class Resource(NamedTuple):
     order: str = "fifo"
     failures: Failures | None = None
 
+    @property
+    def slowed(self) -> bool:
+        """Whether those who compute at once slow each other down."""
+        return bool(self.contention or self.coherency)
+
     def speeds(self, demand: float, count: int) -> np.ndarray:
         """Return the completions a second with 1 .. `count` present, each of `demand` [s]."""
         n = np.arange(1, count + 1)

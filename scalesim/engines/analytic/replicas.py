@@ -56,13 +56,15 @@ def solve_replica(node: Node, names: list[str], balanced: Balanced) -> bool:
         isinstance(law, Exponential) for each in laws.values() for law in each
     ):
         doubts |= {"cpu as if exponential"}
-    computing = through = 0.0
-    for (name, stream), chain in zip(streams.items(), chains, strict=True):
+    *pooled, computing = chains
+    through = 0.0
+    for (name, stream), chain in zip(streams.items(), pooled, strict=True):
         answer = _answer(node, name, stream, chain, doubts)
         node.answer.pools[name] = answer
-        computing += answer.busy
         through += stream.rate * (1 - answer.rejected)
-    node.answer.resources["cpu"] = StationAnswer(chains[0], computing / through, through, doubts)
+    node.answer.resources["cpu"] = StationAnswer(
+        computing, computing.mean / through, through, doubts
+    )
     return True
 
 
