@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 import scalesim as ss
@@ -185,3 +186,47 @@ def test_cores_that_slow_each_other_down_are_busy_for_longer() -> None:
     served = results.metric("throughput_rps", "web", "cpu").value
     exact(results.metric("wait_time_mean_s", "web", "cpu"),
           (busy.value + depth.value) / served - 0.01)  # fmt: skip
+
+
+# Services of infinite variance ----------------------------------------------------------------
+
+_HEAVY = ss.Pareto(0.005, shape=1.8)
+
+
+def heavy(**fields):
+    return ss.Topology(
+        ss.Service("web", endpoints={"get": [ss.sleep(_HEAVY)]}, **fields), entry="web"
+    )
+
+
+def test_waits_of_infinite_mean_have_quantiles() -> None:
+    results = solve(heavy(), ss.Traffic(40.0))
+    assert results.metric("latency_mean_s").value == math.inf
+    rng = np.random.default_rng(8)
+    services = 0.005 * (1 - rng.random(10**7)) ** (-1 / 1.8)
+    walk = np.cumsum(services - rng.exponential(1 / 40, len(services)))
+    waits = walk - np.minimum(np.minimum.accumulate(walk), 0.0)  # Lindley's recursion, solved
+    latencies = waits[:-1] + services[1:]
+    for p, near in (("50", 0.005), ("90", 0.02), ("99", 0.1)):
+        figure = results.metric(f"latency_p{p}_s")
+        assert figure.kind == "exact"
+        assert np.quantile(latencies, float(p) / 100) == pytest.approx(figure.value, rel=near)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rate"),
+    [
+        ({"workers": 2}, 70.0),  # the mean is finite (Scheller-Wolf): 1.8 > 3/2
+        ({"instances": 2, "balancing": "least_connections"}, 70.0),
+    ],
+)
+def test_infinite_variance_is_refused_at_several_slots(fields, rate) -> None:
+    with pytest.raises(UnsupportedByEngine, match="infinite variance"):
+        solve(heavy(**fields), ss.Traffic(rate))
+
+
+def test_no_law_is_fitted_to_an_infinite_variance() -> None:
+    service = ss.Service("web", endpoints={"get": [ss.compute(_HEAVY)]}, workers=10**6)
+    results = solve(ss.Topology(service, entry="web"), ss.Traffic(40.0))
+    exact(results.metric("latency_mean_s"), 0.01125 / 0.55)  # sharing is insensitive
+    assert math.isnan(results.metric("latency_p99_s").value)

@@ -14,7 +14,7 @@ from scalesim.engines.analytic.flows import Flows, Stream
 from scalesim.engines.analytic.model import Facility
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
 from scalesim.engines.analytic.pools import Pool, plenty
-from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable
+from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable, require_variance
 from scalesim.policies.load_balancing import IpHash, PowerOfTwo, Random, RoundRobin
 from scalesim.traffic.processes import Arrivals as Spacing, Batches, Even, Renewal
 
@@ -53,6 +53,7 @@ class Balanced:
         endless = not pool.stations and plenty(pool.size.slots, offered)
         if not self.targets or not pool.rate or endless:
             return None
+        require_variance(pool.name, pool.law.scv)
         speed = pool.speed(min(pool.size.slots, max(_DEEP, math.ceil(2 * offered))))
         top, limit = len(speed) - 1, pool.size.limit
         most = None if limit is None else pool.size.slots + limit
