@@ -34,12 +34,13 @@ STATED_ERROR = {
     "branches as if independent": 0.3,
     "decomposition": 0.3,
     "flow-equivalent": 0.3,
+    "mean fetch times": 0.5,
     "mean field": 0.15,
     "M/M/c+G with this mean": 0.3,
     "Nelson-Tantawi": 0.05,
     "priorities as at one server": 0.3,
-    "the lesser of Che and time to live": 0.1,
-    "time to live without fetch times": 0.1,
+    "short fetch times": 0.02,
+    "the lesser of Che and time to live": 0.15,
     "weighted round robin as if Erlang": 0.2,
 }
 """Relative error that an approximation is good for; errors of several add up."""

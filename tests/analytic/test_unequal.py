@@ -5,6 +5,7 @@ Simulated values are of one long run each, with the half width of their 99 % int
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -230,3 +231,69 @@ def test_no_law_is_fitted_to_an_infinite_variance() -> None:
     results = solve(ss.Topology(service, entry="web"), ss.Traffic(40.0))
     exact(results.metric("latency_mean_s"), 0.01125 / 0.55)  # sharing is insensitive
     assert math.isnan(results.metric("latency_p99_s").value)
+
+
+# Caches ---------------------------------------------------------------------------------------
+
+
+def cached(keys, rate, fetch=None, **fields):
+    """Return the hit ratio of a cache, before an origin that takes so long."""
+    parts = []
+    if fetch is not None:
+        steps = [ss.sleep(ss.Constant(fetch))]
+        parts = [ss.Service("origin", endpoints={"get": steps}, workers=10**5)]
+        fields["origin"] = "origin.get"
+    topology = ss.Topology(ss.Cache("cache", delay=0.0, **fields), *parts, entry="cache")
+    traffic = ss.Traffic(rate, keys=keys, mix={"get": 1.0, "set": 0.0, "delete": 0.0})
+    return solve(topology, traffic).metric("hit_ratio", "cache")
+
+
+@pytest.mark.parametrize(
+    ("fields", "simulated"),
+    [
+        ({"ttl": 1.0, "fetch": 0.2}, 0.793),
+        ({"ttl": 1.0, "fetch": 0.999}, 0.629),  # 0.909 if fetches took no time
+        ({"time_to_idle": 0.2, "fetch": 0.1}, 0.776),
+    ],
+)
+def test_who_asks_for_what_is_being_fetched_misses_too(fields, simulated) -> None:
+    figure = cached(ss.UniformKeys(1), 10.0, capacity=10, **fields)
+    assert figure.method == "mean fetch times"
+    assert figure.value == pytest.approx(simulated, abs=0.015)
+
+
+@pytest.mark.parametrize(("eviction", "simulated"), [("lru", 0.559), ("fifo", 0.461)])
+def test_fetches_while_items_are_evicted(eviction, simulated) -> None:
+    figure = cached(ss.Zipf(100, 1.0), 100.0, fetch=0.1, capacity=20, eviction=eviction)
+    assert figure.method == "Che, mean fetch times"
+    assert figure.value == pytest.approx(simulated, abs=0.01)
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+@pytest.mark.parametrize("eviction", ["lru", "fifo", "random"])
+def test_a_cache_of_one_or_two_items_is_exact(eviction, capacity) -> None:
+    figure = cached(ss.Zipf(4, 1.2), 10.0, capacity=capacity, eviction=eviction)
+    shares = np.arange(1, 5) ** -1.2 / (np.arange(1, 5) ** -1.2).sum()
+    # What is in the cache is a Markov chain of ordered contents.
+    states = list(itertools.permutations(range(4), capacity))
+    chain = np.zeros((len(states), len(states)))
+    for i, held in enumerate(states):
+        for key, share in enumerate(shares):
+            for following, chance in _after(held, key, eviction):
+                chain[states.index(following), i] += share * chance
+    values, vectors = np.linalg.eig(chain)
+    p = np.real(vectors[:, np.argmax(np.real(values))])
+    p /= p.sum()
+    exact(figure, sum(p[i] * shares[list(held)].sum() for i, held in enumerate(states)))
+
+
+def _after(held, key, eviction):
+    """Yield what is held, latest first, after a request for `key`, and how likely."""
+    if key in held:
+        rest = tuple(each for each in held if each != key)
+        yield ((key, *rest) if eviction == "lru" else held), 1.0
+    elif eviction == "random":
+        for out in held:
+            yield (key, *(each for each in held if each != out)), 1 / len(held)
+    else:
+        yield (key, *held[:-1]), 1.0
