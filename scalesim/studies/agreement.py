@@ -30,17 +30,18 @@ STATED_ERROR = {
     "arrivals as if Poisson": 0.2,
     "Schweitzer-Bard": 0.1,
     "as if exponential": 0.3,
-    "balanced as if at random": 0.2,
+    "balanced as if at random": 1.0,
     "branches as if independent": 0.3,
     "decomposition": 0.3,
     "flow-equivalent": 0.3,
+    "mean fetch times": 0.5,
     "mean field": 0.15,
     "M/M/c+G with this mean": 0.3,
     "Nelson-Tantawi": 0.05,
     "priorities as at one server": 0.3,
-    "the lesser of Che and time to live": 0.1,
-    "time to live without fetch times": 0.1,
-    "weighted round robin as if Erlang": 0.1,
+    "short fetch times": 0.02,
+    "the lesser of Che and time to live": 0.15,
+    "weighted round robin as if Erlang": 0.2,
 }
 """Relative error that an approximation is good for; errors of several add up."""
 _FALSE_ALARM = 1e-5

@@ -14,19 +14,14 @@ from scalesim.engines.analytic.flows import Flows, Stream
 from scalesim.engines.analytic.model import Facility
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
 from scalesim.engines.analytic.pools import Pool, plenty
-from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable
-from scalesim.policies.load_balancing import (
-    IpHash,
-    LeastConnections,
-    PowerOfTwo,
-    Random,
-    RoundRobin,
-)
+from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable, require_variance
+from scalesim.policies.load_balancing import IpHash, PowerOfTwo, Random, RoundRobin
 from scalesim.traffic.processes import Arrivals as Spacing, Batches, Even, Renewal
 
-__all__ = ["Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
+__all__ = ["AT_RANDOM", "Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
 
 _AS_POISSON = frozenset({"arrivals as if Poisson"})
+AT_RANDOM = "balanced as if at random"
 _DEEP = 400
 
 
@@ -58,6 +53,7 @@ class Balanced:
         endless = not pool.stations and plenty(pool.size.slots, offered)
         if not self.targets or not pool.rate or endless:
             return None
+        require_variance(pool.name, pool.law.scv)
         speed = pool.speed(min(pool.size.slots, max(_DEEP, math.ceil(2 * offered))))
         top, limit = len(speed) - 1, pool.size.limit
         most = None if limit is None else pool.size.slots + limit
@@ -142,12 +138,15 @@ def arrivals_at(
     if not streams:
         return Balanced(Arrivals())
     if len(streams) > 1:
-        random = all(stream.poisson and keeps_poisson(stream) for stream in streams)
-        return Balanced(Arrivals() if random else Arrivals(doubts=_AS_POISSON))
+        spread = all(keeps_poisson(stream) for stream in streams)
+        doubts = NO_DOUBT if spread else frozenset({AT_RANDOM})
+        doubts |= NO_DOUBT if all(stream.poisson for stream in streams) else _AS_POISSON
+        return Balanced(Arrivals(doubts=doubts))
     (stream,) = streams
     if stream.poisson:
-        return _through(stream, Arrivals())
-    return _through(stream, new if front and not new.poisson else Arrivals(doubts=_AS_POISSON))
+        return _through(stream, Arrivals(), node)
+    before = new if front and not new.poisson else Arrivals(doubts=_AS_POISSON)
+    return _through(stream, before, node)
 
 
 def keeps_poisson(stream: Stream) -> bool:
@@ -156,19 +155,16 @@ def keeps_poisson(stream: Stream) -> bool:
     return choice is None or choice.targets == 1 or isinstance(choice.policy, (Random, IpHash))
 
 
-def _through(stream: Stream, before: Arrivals) -> Balanced:
+def _through(stream: Stream, before: Arrivals, node: int) -> Balanced:
     choice = stream.choice
     if choice is None or choice.targets == 1:
         return Balanced(before)
-    equal = bool(np.ptp(choice.shares[choice.shares > 0]) < 1e-9)
     if isinstance(choice.policy, RoundRobin):
-        if equal:
+        if choice.even:
             return Balanced(before.every(choice.targets))
-        share = float(np.mean(choice.shares[choice.shares > 0]))
+        share = float(choice.shares[node]) * choice.part
         return Balanced(before.every(1 / share).doubted("weighted round robin as if Erlang"))
-    if isinstance(choice.policy, (LeastConnections, PowerOfTwo)) and equal:
+    if choice.reacts:  # over targets that are alike; `targets` refuses others
         drawn = choice.policy.choices if isinstance(choice.policy, PowerOfTwo) else None
         return Balanced(before.as_poisson(), choice.targets, drawn)
-    if isinstance(choice.policy, (Random, IpHash)):
-        return Balanced(before.as_poisson())
-    return Balanced(before.as_poisson().doubted("balanced as if at random"))
+    return Balanced(before.as_poisson())

@@ -42,8 +42,8 @@ class Stream(NamedTuple):
 
 def beside_each_other(
     first: Stream, second: Stream, share: Callable[[int], float]
-) -> tuple[Occupancy, Occupancy] | None:
-    """Return the numbers in two pools whose computations share processors.
+) -> tuple[Occupancy, Occupancy, Occupancy] | None:
+    """Return the numbers in two pools whose computations share processors, and that of these.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def beside_each_other(
 
     Returns
     -------
-    (Occupancy, Occupancy) or None
+    (Occupancy, Occupancy, Occupancy) or None
         None if lines are too long for the chain to be solved, or grow without end.
 
     Examples
     --------
     >>> alone = Stream(50.0, 0.01, 1)
     >>> seldom = Stream(1e-9, 0.01, 1)
-    >>> one, _ = beside_each_other(alone, seldom, lambda n: 1.0 / n)
+    >>> one, _, _ = beside_each_other(alone, seldom, lambda n: 1.0 / n)
     >>> round(one.mean, 6)
     1.0
     """
@@ -72,7 +72,10 @@ def beside_each_other(
             for margin, top, s in zip(margins, depth, (first, second), strict=True)
         ]
         if not any(short):
-            return Occupancy(margins[0]), Occupancy(margins[1])
+            n, m = np.indices(p.shape)
+            computing = np.minimum(n, first.slots) + np.minimum(m, second.slots)
+            counts = np.bincount(computing.ravel(), p.ravel())
+            return Occupancy(margins[0]), Occupancy(margins[1]), Occupancy(counts)
         for k, s in enumerate((first, second)):
             if short[k]:
                 depth[k] = depth[k] * 2 if s.most is None else min(depth[k] * 2, s.most)

@@ -89,7 +89,9 @@ def offered_loads(solver: Solver, rate: float) -> list[Offered]:
                 rows.append(_pool_row(facility, pool, held, loads, rate))
             for resource in facility.resources:
                 used = loads(facility, partial(work, resource=resource))
-                rows.append(_row(name, resource, _speed(facility, resource), used, rate, False))
+                speed = _speed(facility, resource)
+                total = int(speed * facility.nodes)
+                rows.append(_row(name, resource, speed, total, used, rate, False))
     return rows
 
 
@@ -111,21 +113,22 @@ def _pool_row(
 
     if meter is not None:
         limited = meter.on_excess == "reject"
-    return _row(facility.component, pool, slots, loads(facility, seconds), rate, limited)
+    total = slots * facility.nodes_with(pool)
+    return _row(facility.component, pool, slots, total, loads(facility, seconds), rate, limited)
 
 
 def _speed(facility: Facility, resource: str) -> float:
     """Return the most slots that a resource is worth, however many use it."""
     sizes = facility.resources[resource]
-    if sizes.contention or sizes.coherency:
+    if sizes.slowed:
         return float(sizes.speeds(1.0, min(sizes.slots, MOST_SLOTS)).max())
     return sizes.slots
 
 
 def _row(
-    component: str, resource: str, slots: float, loads: list[float], rate: float, limited: bool
-) -> Offered:
+    component: str, resource: str, slots: float, total: int, loads: list[float], rate: float,
+    limited: bool,
+) -> Offered:  # fmt: skip
     busiest = max(loads)
     capacity = rate * slots / busiest if busiest > 0 else math.inf
-    total = int(slots * len(loads))
     return Offered(component, resource, total, math.fsum(loads), busiest / slots, capacity, limited)

@@ -240,7 +240,7 @@ class Figures:
             if pool in a.pools
         ]
         rate = math.fsum(count * r for r, count, _ in found)
-        nodes = sum(count for _, count, _ in found)
+        nodes = self.solver.facilities[component].nodes_with(pool)
         rates = self._rate_doubts.get(component, frozenset()) | self.extra
         waits = rates.union(*(p.wait_doubts for r, _, p in found if r))
         holds = rates.union(*(p.hold_doubts for r, _, p in found if r))
@@ -301,9 +301,14 @@ class Figures:
         # Waiting in line or sharing: both are the time beyond the demand itself.
         depth = max(inside - work, 0.0)
         wait = depth / served if served else 0.0
+        busy, theorem, uses = work, "utilization law", rates
+        if facility.resources[resource].slowed:  # cores are busy for longer than the demand
+            depth = math.fsum(c * s.occupancy.excess(slots) for c, s in stations)
+            busy = math.fsum(c * s.occupancy.mean for c, s in stations) - depth
+            theorem, uses = "birth-death chain", doubts
         known = {
-            "utilization": labelled(work / (slots * facility.nodes), rates, "utilization law"),
-            "busy_mean": labelled(work, rates, "utilization law"),
+            "utilization": labelled(busy / (slots * facility.nodes), uses, theorem),
+            "busy_mean": labelled(busy, uses, theorem),
             "queue_depth_mean": labelled(depth, doubts, "birth-death chain"),
             "wait_time_mean_s": labelled(wait, doubts, "birth-death chain"),
             "throughput_rps": labelled(served, rates, "flow balance"),

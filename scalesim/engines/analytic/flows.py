@@ -18,7 +18,6 @@ from scalesim.engines.analytic.lowering import key_shares
 from scalesim.engines.analytic.model import (
     ROOT,
     Ask,
-    Choice,
     Facility,
     Fork,
     Place,
@@ -27,30 +26,16 @@ from scalesim.engines.analytic.model import (
     Visits,
     parts_within,
 )
+from scalesim.engines.analytic.targets import Stream, require_alike
 from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.policies.eviction import Lru
 from scalesim.policies.load_balancing import IpHash, Random
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic
 
+_SELDOM = 0.01
+
 __all__ = ["Flows", "Stream", "flows_of", "ordered"]
-
-
-@dataclass
-class Stream:
-    """What reaches a facility through one balancer (or directly).
-
-    Parameters
-    ----------
-    rates : dict of endpoint to float array [nodes] [1/s]
-    poisson : bool
-        Whether it is a Poisson stream before the balancer spreads it, exactly.
-    choice : Choice or None
-    """
-
-    rates: dict[str, np.ndarray] = field(default_factory=dict)
-    poisson: bool = True
-    choice: Choice | None = None
 
 
 @dataclass
@@ -107,6 +92,7 @@ def flows_of(
     reached: Mapping[Ask | Send, float],
     plain: Mapping[Place, bool],
     poisson: bool,
+    durations: Mapping[Place, float] | None = None,
 ) -> Flows:
     """Return the flows for new requests at `rate` [1/s].
 
@@ -120,6 +106,8 @@ def flows_of(
         Whether Poisson requests leave the place as a Poisson stream.
     poisson : bool
         Whether new requests are.
+    durations : mapping of Place to float [s], optional
+        What a place takes on average, as far as it is known.
     """
     flows = Flows()
     popularity = key_shares(traffic.keys)
@@ -135,7 +123,9 @@ def flows_of(
         keys = flows.keys.get(place, popularity)
         component = topology.components.get(name)
         if isinstance(component, Cache) and endpoint == "get":
-            keys = _look_up(flows, component, here, keys, is_poisson.get(place, True))
+            fetch = _fetch_time(facilities[name].programs[endpoint], durations)
+            regular = is_poisson.get(place, True)
+            keys = _look_up(flows, component, here, keys, regular, fetch)
         program = facilities[name].programs[endpoint]
         own = is_poisson.get(place, True) and plain.get(place, True)
         apart = place in forked
@@ -150,7 +140,9 @@ def flows_of(
                 regular = regular and part.retry is None
                 if part.missed:
                     times *= flows.miss[part.missed]
-                    regular = regular and not flows.hit_method[part.missed]
+                    # Misses are at random only if they are so by a fixed ratio.
+                    cache = topology.components[part.missed]
+                    regular = regular and isinstance(cache, Cache) and cache.hit_ratio is not None
             again = _comes_again(flows, facilities[part.to[0]], part)
             apart = apart or branched
             if apart:
@@ -161,6 +153,7 @@ def flows_of(
             if isinstance(part, Ask):
                 own = own and plain.get(part.to, True) and part.timeout is None
                 own = own and reached.get(part, 1.0) == 1.0
+    require_alike(topology, flows.streams)
     return flows
 
 
@@ -205,8 +198,21 @@ def _arrive(
     is_poisson[to] = is_poisson.get(to, True) and poisson and random
 
 
+def _fetch_time(program: Program, durations: Mapping[Place, float] | None) -> float | None:
+    """Return how long a miss takes to be fetched on average, 0 if nothing is; None: unknown."""
+    asks = [ask for ask, _ in calls_of(program)]
+    if asks and durations is None:
+        return None
+    return sum((durations or {}).get(ask.to, 0.0) for ask in asks)
+
+
 def _look_up(
-    flows: Flows, part: Cache, rate: float, keys: np.ndarray | None, poisson: bool
+    flows: Flows,
+    part: Cache,
+    rate: float,
+    keys: np.ndarray | None,
+    poisson: bool,
+    fetch: float | None,
 ) -> np.ndarray | None:
     """Find the cache's miss ratio; return the popularity of the keys that miss."""
     if part.hit_ratio is not None:
@@ -221,22 +227,34 @@ def _look_up(
     everything = part.items >= int((keys > 0).sum())
     age, renewed = min(part.ttl, part.time_to_idle), part.time_to_idle < part.ttl
     timeless = np.isinf(age)
-    flows.hit_method[part.name] = ""
+    lru, few = isinstance(part.eviction, Lru), part.items <= 2 and timeless
+    known = 0.0 if fetch is None else fetch
+    doubts: list[str] = []
     if everything and timeless:
         hits = (keys > 0).astype(float)
     elif everything:
-        hits = caching.ttl_hits(keys * rate, age, renewed)
-        doubts = [] if part.origin is None else ["time to live without fetch times"]
+        hits = caching.ttl_hits(keys * rate, age, renewed, known)
         doubts += [] if poisson else ["arrivals as if Poisson"]
-        flows.hit_method[part.name] = ", ".join(doubts)
+    elif few:
+        hits = caching.few_hits(keys, int(part.items), lru)
     else:
-        lru = isinstance(part.eviction, Lru)
-        hits = (caching.lru_hits if lru else caching.fifo_hits)(keys, int(part.items))
-        flows.hit_method[part.name] = "Che"
+        by_size = caching.lru_hits if lru else caching.fifo_hits
+        hits, doubts = by_size(keys, int(part.items), known * rate), ["Che"]
         if not timeless:
-            hits = np.minimum(hits, caching.ttl_hits(keys * rate, age, renewed))
-            flows.hit_method[part.name] = "the lesser of Che and time to live"
+            hits = np.minimum(hits, caching.ttl_hits(keys * rate, age, renewed, known))
+            doubts = ["the lesser of Che and time to live"]
     missing = keys * (1 - hits)
     total = float(missing.sum())
-    flows.miss[part.name] = total
+    if total > 0 and fetch is None:
+        doubts.append("without fetch times")
+    elif total > 0 and fetch:
+        # During a fetch others ask for the same key, and miss and fetch it, too.
+        others = fetch * rate * float(np.dot(missing, keys)) / total
+        stay = age if everything else min(age, part.items / rate)
+        doubts.append(
+            "short fetch times" if others <= _SELDOM
+            else "mean fetch times" if fetch < stay and not few
+            else "fetch times beyond lifetimes"
+        )  # fmt: skip
+    flows.miss[part.name], flows.hit_method[part.name] = total, ", ".join(doubts)
     return missing / total if total > 0 else keys

@@ -13,10 +13,16 @@ from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
 from scalesim.engines.analytic.impatience import bucket_loss, impatient
 from scalesim.engines.analytic.model import Facility
-from scalesim.engines.analytic.occupancy import birth_death
+from scalesim.engines.analytic.occupancy import Occupancy, birth_death
 from scalesim.engines.analytic.priorities import line_waits
 from scalesim.engines.analytic.single_station import m_g_1_wait
-from scalesim.engines.analytic.stations import Arrivals, PoolAnswer, Unstable, failing_response
+from scalesim.engines.analytic.stations import (
+    Arrivals,
+    PoolAnswer,
+    StationAnswer,
+    Unstable,
+    failing_response,
+)
 from scalesim.engines.analytic.survival import survival_of
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.errors import Problem, UnsupportedByEngine
@@ -143,7 +149,8 @@ def failing(pool: Pool, arrivals: Arrivals) -> PoolAnswer | None:
         return None
     (core,) = cores
     alone = pool.size.slots == 1 and pool.size.limit is None and len(pool.stations) == 1
-    if not alone or pool.delay or any(load.again for load in pool.loads):
+    alone = alone and pool.visits[core.name] == 1 and not pool.delay
+    if not alone or any(load.again for load in pool.loads):
         message = "failures are covered where workers never run out, or where one only computes"
         raise UnsupportedByEngine(
             [Problem(f"{pool.name}: failures", f'{message}; use engine="compiled"')]
@@ -167,9 +174,11 @@ def failing(pool: Pool, arrivals: Arrivals) -> PoolAnswer | None:
     }
     wait, busy = response - held, pool.rate * held
     doubts = arrivals.as_poisson().doubts | pool.doubts
+    # Nobody but the one request is there; while the core is down it waits for the core.
+    there = StationAnswer(Occupancy(np.array([1 - busy, busy])), held, pool.rate, doubts)
     return PoolAnswer(
         times.fitted(wait, wait * wait * (2 / busy - 1)), holds, 0.0, busy, pool.rate * wait, busy,
-        wait_doubts=doubts, hold_doubts=doubts, theorem="M/G/1 with failures",
+        {core.name: there}, wait_doubts=doubts, hold_doubts=doubts, theorem="M/G/1 with failures",
     )  # fmt: skip
 
 

@@ -228,7 +228,10 @@ class _Lowering:
                 targets = 1 if name == "apply" else len(chosen)
                 owner = f"{part.name}.{name}"
                 spread[name] = Choice(owner, part.balancing, shares.ravel(), targets)
-        return Facility(part.name, part.type_name, nodes, pools, resources, programs, spread)
+        homes = {"apply": part.shards * part.read_replicas}
+        return Facility(
+            part.name, part.type_name, nodes, pools, resources, programs, spread, homes=homes
+        )
 
     def shard_shares(self, part: Database) -> np.ndarray:
         """Return each shard's share of the queries."""
@@ -269,6 +272,7 @@ class _Lowering:
                 members.append((target, node))
                 weights.append(given[node] if len(given) > 1 else given[0])
         shares = np.asarray(self.spread(part.name, part.policy, weights))
+        even = bool(np.ptp(weights) < 1e-9 * max(weights))
         programs = {}
         forward: tuple[Part, ...] = (Pause(part.delay),) if part.delay.mean > 0 else ()
         for endpoint in self.topology.endpoints(part.name):
@@ -278,7 +282,9 @@ class _Lowering:
                 part_of = float(shares[own].sum())
                 if part_of == 0:
                     continue
-                choice = Choice(part.name, part.policy, shares[own] / part_of, len(members))
+                choice = Choice(
+                    part.name, part.policy, shares[own] / part_of, len(members), part_of, even
+                )
                 asks.append(Ask((target, endpoint), part_of, choice))
             programs[endpoint] = Program(before=(*forward, Either(tuple(asks))))
         return Facility(part.name, part.type_name, programs=programs)

@@ -15,7 +15,7 @@ import numpy as np
 
 from scalesim.components import Failures, RateLimiter, Retry
 from scalesim.distributions import Distribution
-from scalesim.policies.load_balancing import BalancingPolicy
+from scalesim.policies.load_balancing import BalancingPolicy, LeastConnections, PowerOfTwo
 
 __all__ = [
     "ROOT",
@@ -69,12 +69,23 @@ class Choice:
         Of what goes to this facility; sum 1.
     targets : int
         How many nodes the balancer has, all facilities counted.
+    part : float
+        This facility's share of what comes through the balancer.
+    even : bool
+        Whether all its targets have the same weight.
     """
 
     owner: str
     policy: BalancingPolicy
     shares: np.ndarray
     targets: int
+    part: float = 1.0
+    even: bool = True
+
+    @property
+    def reacts(self) -> bool:
+        """Whether shares follow from how busy the targets are."""
+        return isinstance(self.policy, (LeastConnections, PowerOfTwo))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +177,11 @@ class Resource(NamedTuple):
     order: str = "fifo"
     failures: Failures | None = None
 
+    @property
+    def slowed(self) -> bool:
+        """Whether those who compute at once slow each other down."""
+        return bool(self.contention or self.coherency)
+
     def speeds(self, demand: float, count: int) -> np.ndarray:
         """Return the completions a second with 1 .. `count` present, each of `demand` [s]."""
         n = np.arange(1, count + 1)
@@ -204,6 +220,8 @@ class Facility:
         What its pool stands for; a pass holds nothing.
     shard_of : int array [keys], optional
         Which shard a key belongs to.
+    homes : dict of pool to int
+        At how many nodes it is, if not at all of them.
     """
 
     component: str
@@ -217,6 +235,11 @@ class Facility:
     patience: Distribution | None = None
     meter: RateLimiter | None = None
     shard_of: np.ndarray | None = None
+    homes: dict[str, int] = field(default_factory=dict)
+
+    def nodes_with(self, pool: str) -> int:
+        """Return at how many nodes a pool is."""
+        return self.homes.get(pool, self.nodes)
 
 
 def parts_within(parts: tuple[Part, ...]) -> Iterator[Part]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.arrivals import Balanced, arrivals_at
+from scalesim.engines.analytic.arrivals import AT_RANDOM, Balanced, arrivals_at
+from scalesim.engines.analytic.in_flight import solve_in_flight
 from scalesim.engines.analytic.lines import in_order, metered, with_patience
 from scalesim.engines.analytic.model import (
     Ask,
@@ -58,9 +59,16 @@ class Node(Uses):
         )
         arrivals = balanced.arrivals
         nested = self.make_stations()
+        beside = nested.pop("beside", [])
+        if balanced.targets:
+            outside = nested.get("before", []) + nested.get("after", [])
+            if outside and not beside and self._solve_in_flight(nested, outside, balanced):
+                return self.answer
+            if outside or beside or self.facility.meter is not None or not self.facility.pools:
+                # More is in flight than the pool holds.
+                balanced = Balanced(arrivals := arrivals.doubted(AT_RANDOM))
         arrivals = self._solve_outside(nested.pop("before", []), arrivals)
         balanced = replace(balanced, arrivals=arrivals)
-        beside = nested.pop("beside", [])
         known = solve_replica(self, beside, balanced)
         if not known:
             self._solve_beside(beside, arrivals)
@@ -86,6 +94,28 @@ class Node(Uses):
         self._solve_outside(after, arrivals if plain else arrivals.smoothed())
         self.put_replies(arrivals)
         return self.answer
+
+    def _solve_in_flight(
+        self, nested: dict[str, list[str]], outside: list[str], balanced: Balanced
+    ) -> bool:
+        """Solve the node where the balancer counts stations outside of the one pool, too.
+
+        Return whether it could be.
+        """
+        if len(self.facility.pools) != 1 or self.facility.line != "fifo":
+            return False
+        ((name, size),) = self.facility.pools.items()
+        pool = self.pool(name, nested.get(name, []), set())
+        if size.limit is not None or not pool.rate or not self._by_number(pool):
+            return False
+        found = solve_in_flight(self, pool, outside, balanced)
+        inner = found.pop(name)
+        spread = (1 + pool.law.scv) / 2
+        answer = pool.settled(inner.occupancy, pool.rate, inner.doubts, spread)
+        self.answer.pools[name] = replace(answer, theorem="Markov chain of the targets")
+        self.answer.resources |= answer.stations | found
+        self.put_replies(balanced.arrivals.smoothed())
+        return True
 
     def settle(self, chain: Occupancy, rate: float, doubts: frozenset[str]) -> NodeAnswer:
         """Return the answer for a known number at the one pool."""
@@ -226,15 +256,22 @@ class Node(Uses):
             names = [load.endpoint for load in pool.loads]
             return metered(self.facility.meter, names, rate, balanced.arrivals)
         arrivals = balanced.arrivals
-        if balanced.targets and (self.facility.patience or self.facility.line != "fifo"):
-            arrivals = arrivals.doubted("balanced as if at random")
+        if balanced.targets and not self._by_number(pool):
+            balanced = Balanced(arrivals := arrivals.doubted(AT_RANDOM))
         if self.facility.patience is not None and pool.rate and (pool.delay or pool.stations):
             return with_patience(self.facility, pool, arrivals)
-        if self.facility.line != "fifo":
-            return in_order(self.facility, pool, pool.solved(arrivals))
+        answer = self._first_come(pool, balanced)
+        return answer if self.facility.line == "fifo" else in_order(self.facility, pool, answer)
+
+    def _by_number(self, pool: Pool) -> bool:
+        """Return whether speeds follow from the number here: what the targets' chain knows."""
+        special = any(each.failures is not None or len(each.classes) > 1 for each in pool.stations)
+        return not special and self.facility.patience is None and self.facility.line != "priority"
+
+    def _first_come(self, pool: Pool, balanced: Balanced) -> PoolAnswer:
         found = balanced.chain(pool)
         if found is None:
-            return pool.solved(arrivals)
+            return pool.solved(balanced.arrivals)
         chain, doubts = found
         doubts |= balanced.arrivals.doubts | pool.doubts
         if not pool.exponential:

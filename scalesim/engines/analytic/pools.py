@@ -38,6 +38,7 @@ from scalesim.engines.analytic.stations import (
     StationAnswer,
     Unstable,
     open_station,
+    require_variance,
 )
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.errors import Problem, UnsupportedByEngine
@@ -170,6 +171,8 @@ class Pool:
             mean = m_g_1_wait(self.rate, self.delay, service.scv)
             wait, blocked = times.one_server(offered, service, mean), offered
         else:
+            if slots > 1:
+                require_variance(self.name, service.scv)
             mean = allen_cunneen(self.rate, self.delay, slots, arrivals.scv, service.scv)
             blocked = erlang_c(slots, offered)
             wait = times.fitted(mean, mean * mean * (2 - blocked) / blocked)
@@ -230,6 +233,7 @@ class Pool:
 
     def _chain(self, arrivals: Arrivals) -> PoolAnswer:
         slots, limit = self.size
+        require_variance(self.name, self.law.scv)
         slots = min(slots, MOST_SLOTS)
         highest = None if limit is None else slots + min(limit, 100_000)
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.arrivals import Balanced
+from scalesim.engines.analytic.arrivals import AT_RANDOM, Balanced
 from scalesim.engines.analytic.beside import Stream, beside_each_other
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.stations import MOST_SLOTS, PoolAnswer, StationAnswer
@@ -50,19 +50,21 @@ def solve_replica(node: Node, names: list[str], balanced: Balanced) -> bool:
     arrivals = balanced.arrivals.as_poisson()
     doubts = arrivals.doubts
     if balanced.targets:
-        doubts |= {"balanced as if at random"}
+        doubts |= {AT_RANDOM}
     single = all(len(each) == 1 for each in laws.values())
     if not single or not all(
         isinstance(law, Exponential) for each in laws.values() for law in each
     ):
         doubts |= {"cpu as if exponential"}
-    computing = through = 0.0
-    for (name, stream), chain in zip(streams.items(), chains, strict=True):
+    *pooled, computing = chains
+    through = 0.0
+    for (name, stream), chain in zip(streams.items(), pooled, strict=True):
         answer = _answer(node, name, stream, chain, doubts)
         node.answer.pools[name] = answer
-        computing += answer.busy
         through += stream.rate * (1 - answer.rejected)
-    node.answer.resources["cpu"] = StationAnswer(chains[0], computing / through, through, doubts)
+    node.answer.resources["cpu"] = StationAnswer(
+        computing, computing.mean / through, through, doubts
+    )
     return True
 
 

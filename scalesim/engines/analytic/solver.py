@@ -178,11 +178,13 @@ class Solver:
         return found
 
     def flows(self, rate: float, reached: Mapping[Ask | Send, float],
-              plain: Mapping[Place, bool]) -> Flows:  # fmt: skip
+              plain: Mapping[Place, bool], replies: Mapping[Place, Reply] | None = None,
+              ) -> Flows:  # fmt: skip
         """Return the flows at `rate`, given what is known of the answers."""
+        durations = {place: reply.time.mean for place, reply in (replies or {}).items()}
         return flows_of(
             self.topology, self.traffic, self.facilities, self.order, rate, self.shares,
-            reached, plain, self.arrivals.poisson,
+            reached, plain, self.arrivals.poisson, durations,
         )  # fmt: skip
 
     def failing(self, rate: float) -> tuple[Flows, dict[Place, float]]:
@@ -225,7 +227,7 @@ class Solver:
         before = np.zeros(0)
         for _ in range(_ROUNDS):
             solution = Solution(
-                rate, self.flows(rate, reached, plain), replies=dict(replies),
+                rate, self.flows(rate, reached, plain, replies), replies=dict(replies),
                 facilities=self.facilities,
             )  # fmt: skip
             old = dict(reached)

@@ -14,6 +14,7 @@ from scalesim.components import Failures
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
 from scalesim.engines.analytic.priorities import ORDERS, Class, line_waits, preemptive_waits
 from scalesim.engines.analytic.times import NOTHING, Time
+from scalesim.errors import Problem, UnsupportedByEngine
 
 __all__ = [
     "MOST_SLOTS",
@@ -25,6 +26,7 @@ __all__ = [
     "StationAnswer",
     "Unstable",
     "open_station",
+    "require_variance",
 ]
 
 MOST_SLOTS = 1500
@@ -222,6 +224,17 @@ class PoolAnswer:
         return 1 - self.rejected - self.abandoned
 
 
+def require_variance(name: str, scv: float) -> None:
+    """Refuse services of infinite variance, which approximations by two moments know nothing of.
+
+    Whether waits at several slots have a mean at all then depends on the load (Scheller-Wolf &
+    Sigman, Advances in Applied Probability 29, 1997).
+    """
+    if math.isinf(scv):
+        message = "services of infinite variance are covered at one slot, or shared and unlimited"
+        raise UnsupportedByEngine([Problem(name, f'{message}; use engine="compiled"')])
+
+
 def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAnswer | None:
     """Return a station's answer on its own under Poisson arrivals; None if it is unstable."""
     try:
@@ -233,6 +246,8 @@ def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAn
     if not station.plain or not arrivals.poisson:
         # Sharing does not notice how variable the work is, but how irregular the arrivals are.
         service_scv = 1.0 if station.shared else station.scv
+        if station.slots > 1:
+            require_variance(station.name, service_scv)
         longer = max(response - station.demand, 0.0)
         response += longer * ((arrivals.scv + service_scv) / 2 - 1)
         if station.slots > 1 or not arrivals.poisson:

@@ -60,6 +60,8 @@ class Time:
         The time is this constant [s] and another time: a constant needs no grid.
     fine : int
         How much finer its own grid is.
+    scale : float [s]
+        What the grid is measured by where the mean is infinite.
     """
 
     mean: float
@@ -70,6 +72,12 @@ class Time:
     zero: float | None = None
     after: tuple[float, Time] | None = None
     fine: int = 1
+    scale: float = math.nan
+
+    @property
+    def size(self) -> float:
+        """The mean, or what stands for it if it is infinite [s]."""
+        return self.mean if math.isfinite(self.mean) else self.scale
 
     @property
     def scv(self) -> float:
@@ -85,8 +93,9 @@ class Time:
     @cached_property
     def cumulated(self) -> tuple[Grid, np.ndarray]:
         """A fitting grid and the cumulated masses on it."""
-        spread = self.mean if not math.isfinite(self.variance) else math.sqrt(self.variance)
-        step = max(self.mean / _STEPS_PER_MEAN, (self.mean + 24 * spread) / _POINTS)
+        size = self.size
+        spread = size if not math.isfinite(self.variance) else math.sqrt(self.variance)
+        step = max(size / _STEPS_PER_MEAN, (size + 24 * spread) / _POINTS)
         grid = Grid(step / self.fine, _POINTS * self.fine)
         return grid, np.cumsum(self._masses(grid))
 
@@ -108,7 +117,8 @@ class Time:
         """Return the smallest time that is not exceeded with probability `p` [s]."""
         if self.mean == 0:
             return 0.0
-        if not math.isfinite(self.mean):  # no scale to choose a grid by
+        fit = not self.exact and not math.isfinite(self.variance)
+        if fit or math.isnan(self.size):  # no two moments to fit a law to, or no scale for a grid
             return math.nan
         if self.after is not None:
             constant, rest = self.after
@@ -149,18 +159,14 @@ class Time:
         return min(chance, 1.0), total / chance if chance > 0 else math.nan
 
 
-def _zero(grid: Grid) -> np.ndarray:
-    return np.concatenate([[1.0], np.zeros(grid.points - 1)])
-
-
-NOTHING = Time(0.0, 0.0, _zero)
+NOTHING = Time(0.0, 0.0, lambda grid: np.concatenate([[1.0], np.zeros(grid.points - 1)]))
 
 
 def _gamma(mean: float, variance: float, grid: Grid) -> np.ndarray:
     from scipy.special import gammaincc
 
     if mean <= 0:
-        return _zero(grid)
+        return NOTHING.on(grid)
     if variance <= 0 or not math.isfinite(variance):
         return grid.masses(lambda t: np.where(t < mean, 1.0, 0.0))
     shape = mean * mean / variance
@@ -235,6 +241,7 @@ def added(times: Sequence[Time]) -> Time:
         math.prod(zeros) if len(zeros) == len(parts) else None,
         after,
         fine=max(each.fine for each in parts),
+        scale=math.fsum(each.size for each in parts),
     )
 
 
@@ -273,6 +280,7 @@ def mixed(weighted: Sequence[tuple[float, Time]]) -> Time:
         all(t.exact for _, t in parts),
         area if len(areas) == len(parts) else None,
         fine=max(t.fine for _, t in parts),
+        scale=math.fsum(w / total * t.size for w, t in parts),
     )
 
 
@@ -309,7 +317,8 @@ def one_server(load: float, service: Time, mean: float) -> Time:
         return masses
 
     variance = mean * mean * (2 - load) / load if load else 0.0
-    return Time(mean, variance, law, service.exact, zero=1 - load, fine=_FINE)
+    scale = service.mean / (1 - load)
+    return Time(mean, variance, law, service.exact, zero=1 - load, fine=_FINE, scale=scale)
 
 
 def _area(time: Time) -> Survival:
@@ -346,7 +355,7 @@ def _geometric_sum(
     residual = np.diff(area((np.arange(points) + 0.5) * step) / service, prepend=0.0)
     # The mean sets the scale of the wait at high load, where the grid may be coarse for services.
     mean = wait * (1 - load) / load if load else 0.0
-    if (1 - residual.sum()) * points * step < 1e-6 * mean:
+    if math.isfinite(mean) and (1 - residual.sum()) * points * step < 1e-6 * mean:
         moved = mean / step - float(np.dot(residual, np.arange(points)))
         residual[:2] += [-moved, moved]
     # What is beyond the grid comes round to its beginning: damped, it is negligible.

@@ -126,7 +126,6 @@ class Uses:
             )
             classes = self._classes(uses) if resource.order in ORDERS else {}
             plain = plain and len(classes) <= 1 and resource.failures is None
-            slowed = bool(resource.contention or resource.coherency)
             self.stations[name] = Station(
                 name,
                 resource.slots,
@@ -135,7 +134,7 @@ class Uses:
                 law.mean,
                 law.scv,
                 plain,
-                MOST_SLOTS if slowed else min(resource.slots, 100_000),
+                MOST_SLOTS if resource.slowed else min(resource.slots, 100_000),
                 resource.order,
                 classes,
                 resource.failures,
