@@ -168,8 +168,7 @@ class Figures:
             raise _unknown(endpoint, facility.programs, f'endpoint of "{component}"')
         quantile = _QUANTILE.match(name)
         if name == "hit_ratio" and component in self.solution.flows.miss:
-            method = self.solution.flows.hit_method[component]
-            doubts = self.extra | ({method} if method else frozenset())
+            doubts = self.extra | self.solution.flows.hit_doubts(component)
             return labelled(1 - self.solution.flows.miss[component], doubts, "hits of each key")
         if name.startswith(("response_time_", "replication_lag_", "message_time_")):
             endpoint = {"replication_lag": "apply", "message_time": "message"}.get(
@@ -323,8 +322,7 @@ class Figures:
                     continue
                 doubts = own
                 if isinstance(part, Ask):
-                    method = self.solution.flows.hit_method.get(part.missed)
-                    doubts |= {method} if method else frozenset()
+                    doubts |= self.solution.flows.hit_doubts(part.missed)
                     doubts |= {"fixed point of retries"} if part.retry is not None else frozenset()
                 reply = self.solution.replies.get((name, endpoint))
                 if reply is not None and reply.completed < 1 - 1e-12:

@@ -64,6 +64,10 @@ class Flows:
     hit_method: dict[str, str] = field(default_factory=dict)
     """How a cache's hit ratio was found; empty: exactly."""
 
+    def hit_doubts(self, cache: str) -> frozenset[str]:
+        """Return the approximations that a cache's hit ratio rests on; of no cache: none."""
+        return frozenset(self.hit_method.get(cache, "").split(", ")) - {""}
+
     def rates_at(self, component: str, endpoint: str, nodes: int) -> np.ndarray:
         """Return the rate of an endpoint at each node, float array [nodes]."""
         found = [
@@ -135,7 +139,8 @@ def flows_of(
         keys = flows.keys.get(place, popularity)
         component = topology.components.get(name)
         if isinstance(component, Cache) and endpoint == "get":
-            keys = _look_up(flows, component, here, keys, is_poisson.get(place, True))
+            spacing = caching.spacing_doubts(traffic, is_poisson.get(place, True))
+            keys = _look_up(flows, component, here, keys, spacing)
         program = facilities[name].programs[endpoint]
         own = is_poisson.get(place, True) and plain.get(place, True)
         apart = place in forked
@@ -206,7 +211,7 @@ def _arrive(
 
 
 def _look_up(
-    flows: Flows, part: Cache, rate: float, keys: np.ndarray | None, poisson: bool
+    flows: Flows, part: Cache, rate: float, keys: np.ndarray | None, spacing: list[str]
 ) -> np.ndarray | None:
     """Find the cache's miss ratio; return the popularity of the keys that miss."""
     if part.hit_ratio is not None:
@@ -227,15 +232,16 @@ def _look_up(
     elif everything:
         hits = caching.ttl_hits(keys * rate, age, renewed)
         doubts = [] if part.origin is None else ["time to live without fetch times"]
-        doubts += [] if poisson else ["arrivals as if Poisson"]
-        flows.hit_method[part.name] = ", ".join(doubts)
+        flows.hit_method[part.name] = ", ".join([*doubts, *spacing])
     else:
         lru = isinstance(part.eviction, Lru)
         hits = (caching.lru_hits if lru else caching.fifo_hits)(keys, int(part.items))
         flows.hit_method[part.name] = "Che"
         if not timeless:
             hits = np.minimum(hits, caching.ttl_hits(keys * rate, age, renewed))
-            flows.hit_method[part.name] = "the lesser of Che and time to live"
+            flows.hit_method[part.name] = ", ".join(
+                ["the lesser of Che and time to live", *spacing]
+            )
     missing = keys * (1 - hits)
     total = float(missing.sum())
     flows.miss[part.name] = total

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scalesim.components import Cache
 from scalesim.distributions import Distribution
 from scalesim.engines.analytic.closed import MOST_USERS, Network, require_covered
 from scalesim.engines.analytic.figures import Figure
@@ -182,6 +183,7 @@ def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
         solver = Solver(topology, own)
         require_covered(solver, own)
         networks.append(Network(solver, own, 1.0))
+    _require_rates_alike(topology, networks)
     keys = list(dict.fromkeys(key for network in networks for key in network.keys))
     demands, relative = _stations(keys, networks, total)
     doubts = frozenset[str]().union(*(network.doubts for network in networks))
@@ -216,6 +218,22 @@ def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
     }
     results.endpoints = _own_endpoints(traffic, networks)
     return results
+
+
+def _require_rates_alike(topology: Topology, networks: list[Network]) -> None:
+    """Refuse what changes with the throughput, which is found for all groups at once."""
+    advice = 'under groups of users the analytic engine does not cover it; use engine="compiled"'
+    problems = [
+        Problem(f'"{component}": {pool}: a bound on the waiting line', advice)
+        for component, _, pool in dict.fromkeys(key for each in networks for key in each.limits)
+    ]
+    for name in sorted(networks[0].with_origins()):
+        cache = topology.components[name]
+        assert isinstance(cache, Cache)
+        if cache.hit_ratio is None and math.isfinite(min(cache.ttl, cache.time_to_idle)):
+            problems.append(Problem(f'cache "{name}": expiry with an origin', advice))
+    if problems:
+        raise UnsupportedByEngine(problems)
 
 
 def _closed(

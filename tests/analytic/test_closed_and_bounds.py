@@ -1,0 +1,101 @@
+"""Closed users, capacity as a bound, names and labels: where analytic figures have to be careful.
+
+Simulated values are of fixed seeds, with a 99.9 % interval.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import scalesim as ss
+from scalesim.components.rate_limiter import RateLimiter
+from scalesim.engines.analytic import Figure, solve
+from scalesim.errors import UnsupportedByEngine
+from scalesim.traffic import UserGroups, Users
+
+EXP = ss.Exponential
+PLENTY = 10**5
+
+
+def service(name: str, steps: Any, **fields: Any) -> ss.Service:
+    endpoints = steps if isinstance(steps, dict) else {"get": steps}
+    return ss.Service(name, endpoints=endpoints, **{"workers": PLENTY, **fields})
+
+
+def simulated(topology: ss.Topology, traffic: Any, metric: str, duration: float = 2000) -> Any:
+    results = ss.simulate(topology, traffic, duration=duration, seed=3)
+    return results.estimate(metric, 0.999)
+
+
+def agrees(figure: Figure, estimate: Any, kind: str = "exact") -> None:
+    assert figure.kind == kind, figure
+    slack = 0.2 * abs(figure.value) if kind == "approximate" else 0.0
+    assert estimate.low - slack <= figure.value <= estimate.high + slack, (figure, estimate)
+
+
+# Closed users -----------------------------------------------------------------------------------
+
+USERS = ss.ClosedTraffic(20, think_time=EXP(0.5))
+TWO_GROUPS = UserGroups(
+    groups={"a": Users(3, think_time=EXP(0.5)), "b": Users(4, think_time=EXP(0.5))},
+    keys=ss.UniformKeys(10),
+)
+
+
+def limited(on_excess: str) -> ss.Topology:
+    limiter = RateLimiter("limiter", target="web", rate=50.0, on_excess=on_excess)
+    return ss.Topology(service("web", [ss.sleep(EXP(0.01))]), limiter, entry="limiter")
+
+
+def bounded(after: float, **traffic: Any) -> ss.Topology:
+    steps = [ss.call("db.get"), ss.sleep(EXP(after))] if after else [ss.call("db.get")]
+    db = service("db", [ss.sleep(EXP(0.1))], workers=1, backlog=1)
+    return ss.Topology(service("web", steps), db, entry="web")
+
+
+def cached(**fields: Any) -> ss.Topology:
+    web = service("web", [ss.call("cache.get"), ss.compute(EXP(0.01))])
+    origin = [service("db", [ss.sleep(EXP(0.02))])] if "origin" in fields else []
+    return ss.Topology(web, ss.Cache("cache", **fields), *origin, entry="web")
+
+
+@pytest.mark.parametrize(
+    ("topology", "traffic", "words"),
+    [
+        (limited("delay"), USERS, 'rate_limiter "limiter"'),
+        (limited("reject"), USERS, 'rate_limiter "limiter"'),
+        (limited("reject"), TWO_GROUPS, 'rate_limiter "limiter"'),
+        (bounded(1.0), USERS, '"db": workers: .*turned away skip nothing'),
+        (bounded(0.0), TWO_GROUPS, '"db": workers: a bound on the waiting line'),
+        (cached(ttl=1.0, origin="db.get"), TWO_GROUPS, 'cache "cache": expiry'),
+    ],
+)
+def test_of_closed_users_is_refused(topology, traffic, words) -> None:
+    with pytest.raises(UnsupportedByEngine, match=words):
+        solve(topology, traffic)
+
+
+def test_users_who_do_not_all_come_to_a_bounded_line_are_a_finite_source() -> None:
+    web = service("web", [ss.sleep(0.1), ss.call("cache.get")])
+    db = service("db", [ss.sleep(EXP(0.1))], workers=1, backlog=1)
+    cache = ss.Cache("cache", hit_ratio=0.6, origin="db.get")
+    topology = ss.Topology(web, cache, db, entry="web")
+    theory = solve(topology, USERS)
+    for name in ("throughput_rps", "error_ratio", "latency_mean_s"):
+        agrees(theory.metric(name), simulated(topology, USERS, name))
+
+
+def test_expiry_under_closed_users_rests_on_poisson_look_ups() -> None:
+    few = ss.ClosedTraffic(1, think_time=0.1, keys=ss.UniformKeys(1))
+    hits = solve(cached(ttl=0.15), few).metric("hit_ratio", "cache")
+    assert (hits.kind, hits.method) == ("approximate", "few users as if Poisson")
+    many = ss.ClosedTraffic(5, think_time=EXP(0.1), keys=ss.UniformKeys(10))
+    topology = cached(ttl=1.0, origin="db.get")
+    theory = solve(topology, many)
+    for name, *where in (("throughput_rps",), ("hit_ratio", "cache")):
+        at = "@".join([name, *where])
+        agrees(theory.metric(name, *where), simulated(topology, many, at), "approximate")
+    forever = solve(cached(origin="db.get"), many)
+    assert forever.metric("throughput_rps").kind == "exact"
