@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import scalesim as ss
-from scalesim.components.rate_limiter import RateLimiter
+from scalesim.components import RateLimiter, fail
 from scalesim.engines.analytic import Figure, solve
 from scalesim.errors import UnsupportedByEngine
 from scalesim.traffic import UserGroups, Users
@@ -99,3 +99,37 @@ def test_expiry_under_closed_users_rests_on_poisson_look_ups() -> None:
         agrees(theory.metric(name, *where), simulated(topology, many, at), "approximate")
     forever = solve(cached(origin="db.get"), many)
     assert forever.metric("throughput_rps").kind == "exact"
+
+
+def failing_groups() -> ss.Topology:
+    endpoints = {
+        "a": [ss.compute(EXP(0.01)), fail(0.5), ss.call("db.get")],
+        "b": [ss.compute(EXP(0.03)), ss.call("db.get")],
+    }
+    db = service("db", [ss.compute(EXP(0.02))], cores=1)
+    return ss.Topology(service("web", endpoints, cores=2), db, entry="web")
+
+
+def test_latency_of_groups_is_of_the_requests_that_are_completed() -> None:
+    topology = failing_groups()
+    traffic = UserGroups(
+        groups={"x": Users(10, think_time=EXP(0.2), mix={"a": 1, "b": 0}),
+                "y": Users(5, think_time=EXP(0.2), mix={"a": 1, "b": 3})},
+    )  # fmt: skip
+    theory = solve(topology, traffic)
+    results = ss.simulate(topology, traffic, duration=2000, seed=3)
+    for endpoint in (None, "a", "b"):
+        for name in ("latency_mean_s", "throughput_rps"):
+            at = name if endpoint is None else f"{name}[{endpoint}]"
+            agrees(theory.metric(name, endpoint=endpoint), results.estimate(at, 0.999))
+
+
+@pytest.mark.parametrize(("chance", "kind"), [(0.0, "exact"), (0.5, "approximate")])
+def test_groups_that_wait_for_workers_know_the_latency_of_all_requests_only(chance, kind) -> None:
+    steps = [ss.sleep(EXP(0.01))]
+    web = service("web", {"a": [*steps, fail(chance)] if chance else steps, "b": steps}, workers=2)
+    groups = {name: Users(5, think_time=EXP(think), mix={"a": name == "a", "b": name == "b"})
+              for name, think in (("a", 0.01), ("b", 0.02))}  # fmt: skip
+    theory = solve(ss.Topology(web, entry="web"), UserGroups(groups=groups))
+    assert theory.metric("latency_mean_s", endpoint="a").kind == kind
+    assert theory.metric("latency_mean_s").kind == kind

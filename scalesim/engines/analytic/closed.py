@@ -114,7 +114,8 @@ class Network:
     def __init__(
         self, solver: Solver, traffic: ClosedTraffic, rate: float, lost: float = 0.0
     ) -> None:
-        self.solver, self.users, self.rate, self.lost = solver, traffic.users, rate, lost
+        self.solver, self.traffic, self.users = solver, traffic, traffic.users
+        self.rate, self.lost = rate, lost
         self.think = traffic.think_time.mean
         bounded = {
             (name, pool): lost
