@@ -133,3 +133,58 @@ def test_groups_that_wait_for_workers_know_the_latency_of_all_requests_only(chan
     theory = solve(ss.Topology(web, entry="web"), UserGroups(groups=groups))
     assert theory.metric("latency_mean_s", endpoint="a").kind == kind
     assert theory.metric("latency_mean_s").kind == kind
+
+
+# Capacity ---------------------------------------------------------------------------------------
+
+
+def behind_cache(ttl: float, keys: int) -> tuple[ss.Topology, Any]:
+    web = service("web", [ss.call("cache.get")])
+    db = service("db", [ss.sleep(EXP(0.1))], workers=1)
+    cache = ss.Cache("cache", ttl=ttl, origin="db.get")
+    return ss.Topology(web, cache, db, entry="web"), ss.UniformKeys(keys)
+
+
+@pytest.mark.parametrize(("ttl", "keys", "capacity"), [(1.0, 20, 20.0), (1e3, 1, float("inf"))])
+@pytest.mark.parametrize("rate", [0.01, 5.0, 1000.0])
+def test_capacity_does_not_depend_on_the_rate_that_is_asked_for(ttl, keys, capacity, rate) -> None:
+    # Of each key (1 / keys of the rate) r / (1 + r ttl) misses a second come to 10/s at most.
+    topology, popularity = behind_cache(ttl, keys)
+    found = solve(topology, ss.Traffic(rate, keys=popularity)).capacity
+    assert found.value == pytest.approx(capacity)
+    assert found.kind == "approximate"
+
+
+def forked(needed: int | None) -> ss.Topology:
+    branches = [[ss.sleep(EXP(0.01))]] * 5
+    return ss.Topology(service("web", [ss.parallel(*branches, wait_for=needed)], workers=1),
+                       entry="web")  # fmt: skip
+
+
+def in_turn(callee: list[Any], **call: Any) -> ss.Topology:
+    web = service("web", [ss.call("db.get", **call), ss.sleep(EXP(0.1))], workers=1)
+    return ss.Topology(web, service("db", callee), entry="web")
+
+
+@pytest.mark.parametrize(
+    ("topology", "capacity"),
+    [
+        (forked(1), 500.0),
+        (forked(2), 1 / (0.01 * (1 / 5 + 1 / 4))),
+        (forked(None), 1 / (0.01 * (1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 5))),
+        (in_turn([fail(0.5), ss.sleep(EXP(1.0))]), 1 / 0.55),
+        (in_turn([ss.sleep(1.0)], timeout=0.2), 1 / 0.2),
+    ],
+)
+def test_capacity_is_that_of_what_the_idle_model_holds(topology, capacity) -> None:
+    figure = solve(topology, ss.Traffic(0.01)).capacity
+    assert figure.kind == "bound"
+    assert figure.value == pytest.approx(capacity, rel=1e-4)
+
+
+def test_capacity_of_targets_between_which_a_balancer_adapts_is_no_bound() -> None:
+    targets = [service(name, [ss.compute(EXP(s))]) for name, s in (("a", 0.01), ("b", 0.1))]
+    for policy, kind in (("least_connections", "approximate"), ("random", "bound")):
+        balancer = ss.LoadBalancer("edge", targets=("a", "b"), policy=policy)
+        figure = solve(ss.Topology(balancer, *targets, entry="edge"), ss.Traffic(1.0)).capacity
+        assert figure.kind == kind

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scalesim.engines.analytic.capacity import Offered, offered_loads
-from scalesim.engines.analytic.figures import Figure, Figures, resource_names
+from scalesim.engines.analytic.figures import Figure, Figures, labelled, resource_names
 from scalesim.engines.analytic.model import ROOT
 from scalesim.engines.analytic.solver import Solution, Solver
 
@@ -99,8 +99,13 @@ class AnalyticResults:
 
     @property
     def capacity(self) -> Figure:
-        """New requests a second that nothing can exceed in the long run [requests/s]."""
+        """New requests a second that the model can carry at most in the long run [requests/s].
+
+        At more a line grows without end, or more requests are lost than when nobody waits.
+        """
         top = self.bottleneck
+        if top is not None and top.doubts:
+            return labelled(top.capacity, top.doubts | {"bottleneck law"}, "")
         return Figure(math.inf if top is None else top.capacity, "bound", "bottleneck law")
 
     @property
@@ -148,7 +153,7 @@ class AnalyticResults:
             own = [x for x in self.offered if x.component == component]
             for each in own:
                 if resource in (None, each.resource):
-                    return Figure(each.utilization, "exact", "utilization law")
+                    return labelled(each.utilization, each.doubts, "utilization law")
         if self.unstable:
             return Figure(math.nan, "exact", f"unstable: {self.unstable}")
         return self.figures.metric(name, component, resource, endpoint)
@@ -227,7 +232,8 @@ class AnalyticResults:
         if top is not None and math.isfinite(top.capacity):
             lines.append(
                 f"bottleneck: {top.component}.{top.resource}, offered utilization "
-                f"{top.utilization:.1%}; the model carries at most {top.capacity:,.4g}/s "
+                f"{top.utilization:.1%}; the model carries "
+                f"{'about' if top.doubts else 'at most'} {top.capacity:,.4g}/s "
                 f"({self.capacity.kind}: {self.capacity.method})"
             )
         if self.unstable:

@@ -107,7 +107,7 @@ class Solution:
             return times.mixed([(ask.probability, self.bare_part(ask)) for ask in part.asks])
         if isinstance(part, Fork):
             branches = [times.added([self.bare_part(p) for p in b]) for b in part.branches]
-            return sorted(branches, key=lambda time: time.mean)[(part.needed or len(branches)) - 1]
+            return times.ranked(branches, part.needed or len(branches))
         return NOTHING
 
 
