@@ -5,6 +5,7 @@ Simulated values are of fixed seeds, with a 99.9 % interval.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -188,3 +189,61 @@ def test_capacity_of_targets_between_which_a_balancer_adapts_is_no_bound() -> No
         balancer = ss.LoadBalancer("edge", targets=("a", "b"), policy=policy)
         figure = solve(ss.Topology(balancer, *targets, entry="edge"), ss.Traffic(1.0)).capacity
         assert figure.kind == kind
+
+
+# Names ------------------------------------------------------------------------------------------
+
+BOTH = ("in_flight_mean", "arrival_rate_rps", "response_time_mean_s", "throughput_rps",
+        "rejected_ratio", "queue_depth_mean")  # fmt: skip
+
+
+def test_a_name_is_of_the_same_thing_in_the_simulation() -> None:
+    steps = [ss.compute(EXP(0.01)), ss.sleep(0.1), ss.call("slow.get"), ss.call("mail.publish")]
+    web = service("web", steps)
+    db = service("db", [ss.sleep(0.1), fail(0.3), ss.sleep(0.1)])
+    slow = ss.Cache("slow", hit_ratio=0.5, origin="db.get", delay=EXP(0.01), concurrency=1)
+    mail = ss.MessageQueue("mail", handler=[ss.sleep(EXP(0.02))], consumers=2, capacity=2)
+    topology, traffic = ss.Topology(web, db, slow, mail, entry="web"), ss.Traffic(80.0)
+    theory = solve(topology, traffic)
+    results = ss.simulate(topology, traffic, duration=1000, seed=3)
+    seen = 0
+    for (where, resource), name in itertools.product(
+        [("web", "workers"), ("web", "cpu"), ("db", "workers"), ("slow", None),
+         ("mail", "consumers"), ("mail", "room")], BOTH,
+    ):  # fmt: skip
+        try:
+            figure = theory.metric(name, where, resource)
+        except ss.ScalesimError:
+            continue  # refused by name
+        at = f"{name}@{where}.{resource}" if resource else f"{name}@{where}"
+        agrees(figure, results.estimate(at, 0.9999))
+        seen += 1
+    assert seen > 28
+    assert theory.metric("arrival_rate_rps", "mail").value == pytest.approx(68.0)
+    assert theory.metric("response_time_mean_s", "mail") == theory.metric(
+        "message_time_mean_s", "mail"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "resource", "endpoint"),
+    [
+        ("response_time_p99_s", "cpu", None),
+        ("hit_ratio", "workers", None),
+        ("utilization", "cpu", "get"),
+        ("in_flight_mean", "workers", "get"),
+        ("rejected_ratio", "room", None),
+    ],
+)
+def test_figures_that_there_are_not_are_refused(name, resource, endpoint) -> None:
+    topology = ss.Topology(service("web", [ss.compute(EXP(0.01))]), entry="web")
+    with pytest.raises(ss.ScalesimError, match="no (metric|resource|figures)"):
+        solve(topology, ss.Traffic(10.0)).metric(name, "web", resource, endpoint)
+
+
+def test_nobody_waits_where_nobody_comes() -> None:
+    web = service("web", [ss.compute(EXP(0.01)), ss.call("cache.get")])
+    db = service("db", [ss.sleep(EXP(0.1))], workers=1)
+    topology = ss.Topology(web, ss.Cache("cache", origin="db.get", start="warm"), db, entry="web")
+    users = ss.ClosedTraffic(5, think_time=EXP(0.1), keys=ss.UniformKeys(10))
+    assert solve(topology, users).metric("wait_time_p50_s", "db", "workers").value == 0

@@ -17,7 +17,8 @@ import numpy as np
 from scalesim.components import Cache
 from scalesim.distributions import Distribution
 from scalesim.engines.analytic.closed import MOST_USERS, Network, require_covered
-from scalesim.engines.analytic.figures import Figure, Figures, labelled
+from scalesim.engines.analytic.figures import Figures
+from scalesim.engines.analytic.labels import Figure, labelled
 from scalesim.engines.analytic.networks import schweitzer
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.replies import one_of

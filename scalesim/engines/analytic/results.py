@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scalesim.engines.analytic.capacity import Offered, offered_loads
-from scalesim.engines.analytic.figures import Figure, Figures, labelled, resource_names
+from scalesim.engines.analytic.figures import Figures, resource_names
+from scalesim.engines.analytic.labels import Figure, labelled
 from scalesim.engines.analytic.model import ROOT
 from scalesim.engines.analytic.solver import Solution, Solver
 
@@ -132,7 +133,9 @@ class AnalyticResults:
             ``in_flight_mean``, ``hit_ratio``, ``replication_lag_mean_s``, ``message_time_mean_s``.
             Of a resource of it: ``utilization``, ``offered_utilization``, ``busy_mean``,
             ``wait_time_mean_s``, ``wait_time_p99_s``, ``wait_probability``, ``queue_depth_mean``,
-            ``rejected_ratio``, ``throughput_rps``.
+            ``rejected_ratio``, ``throughput_rps``, ``arrival_rate_rps``, ``in_flight_mean`` and
+            ``response_time_mean_s`` (its slots' own, however it ends). Of the ``room`` of a queue:
+            ``rejected_ratio``, ``arrival_rate_rps``, ``throughput_rps``, ``in_flight_mean``.
         component, endpoint : str, optional
         resource : str, optional
             The component's slots if absent.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scalesim.engines.analytic.figures import Figure
+from scalesim.engines.analytic.labels import Figure
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solver
 from scalesim.topology import Topology
