@@ -6,6 +6,7 @@ Simulated values are of fixed seeds, with a 99.9 % interval.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -247,3 +248,51 @@ def test_nobody_waits_where_nobody_comes() -> None:
     topology = ss.Topology(web, ss.Cache("cache", origin="db.get", start="warm"), db, entry="web")
     users = ss.ClosedTraffic(5, think_time=EXP(0.1), keys=ss.UniformKeys(10))
     assert solve(topology, users).metric("wait_time_p50_s", "db", "workers").value == 0
+
+
+# Rates above the capacity for a while -----------------------------------------------------------
+
+
+def profiled(*rates: float, repeat: bool = True, **window: float) -> Any:
+    web = service("web", [ss.compute(EXP(0.01))], workers=1)
+    traffic = ss.Traffic(ss.RateProfile(rates, bucket=100.0, repeat=repeat))
+    window = {"duration": 100.0 * len(rates), "warmup": 0.0, **window}
+    return ss.simulate(ss.Topology(web, entry="web"), traffic, engine="analytic", **window)
+
+
+@pytest.mark.parametrize("repeat", [True, False])
+def test_an_overload_that_drains_is_not_called_unstable(repeat) -> None:
+    results = profiled(50.0, 150.0, 20.0, repeat=repeat)
+    assert results.unstable == ""
+    (overload,) = results.overloads
+    assert overload == ("web.workers", 100.0, 200.0, pytest.approx(262.5))
+    assert "grows without end" not in results.summary()
+    assert "from 100 to 200 s, drained at 262.5 s" in results.summary()
+    latency = results.metric("latency_mean_s")
+    assert math.isnan(latency.value)
+    assert latency.method == "pointwise stationary, overloaded for a while"
+    assert math.isnan(results.latency.quantile(0.99))
+    assert results.metric("arrival_rate_rps").value == pytest.approx(220 / 3)
+    assert list(results.profile_table()["latency_mean_s"].notna()) == [True, False, False]
+    assert results.to_dict()["overloads"][0]["drained_s"] == pytest.approx(262.5)
+
+
+def test_what_is_looked_at_may_begin_or_end_in_an_overload() -> None:
+    late = profiled(50.0, 150.0, 20.0, duration=300.0, warmup=250.0)
+    assert late.overloads[0].drained == pytest.approx(262.5)
+    early = profiled(50.0, 150.0, 20.0, duration=150.0)
+    assert "not drained" in early.summary()
+    drained = profiled(50.0, 150.0, 20.0, duration=300.0, warmup=270.0)
+    assert drained.overloads == []
+    assert drained.metric("latency_mean_s").value == pytest.approx(1 / 80)
+
+
+def test_a_repeated_profile_whose_mean_is_above_the_capacity_is_unstable() -> None:
+    results = profiled(50.0, 190.0, 70.0)
+    assert results.unstable == "web.workers"
+    assert "UNSTABLE" in results.summary()
+    assert profiled(50.0, 190.0, 70.0, repeat=False).unstable == ""
+
+
+def test_nothing_is_busy_while_nothing_comes() -> None:
+    assert profiled(50.0, 0.0).metric("utilization", "web", "cpu").value == pytest.approx(0.25)

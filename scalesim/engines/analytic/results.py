@@ -31,16 +31,17 @@ _STATION = ("utilization", "throughput_rps", "queue_depth_mean", "wait_time_mean
 class AnalyticLatency(NamedTuple):
     """The latency of completed requests, as `scalesim.results.Latency` has it."""
 
-    figures: Figures
+    results: AnalyticResults
 
     @property
     def mean(self) -> float:
         """Mean [s]."""
-        return self.figures.metric("latency_mean_s").value
+        return self.results.metric("latency_mean_s").value
 
     def quantile(self, p: float) -> float:
         """Return the quantile at probability `p` in (0, 1) [s]."""
-        return self.figures.reply().time.quantile(p)
+        percent = f"{100 * p:.10f}".rstrip("0").rstrip(".").replace(".", "_")
+        return self.results.metric(f"latency_p{percent}_s").value
 
 
 class AnalyticResults:
@@ -75,6 +76,11 @@ class AnalyticResults:
     def unstable(self) -> str:
         """``component.resource`` whose waiting line grows without end; empty: none does."""
         return self.solution.unstable
+
+    @property
+    def trouble(self) -> str:
+        """Why there are figures without a value; empty: there are none."""
+        return f"the line at {self.unstable} grows without end" if self.unstable else ""
 
     @cached_property
     def second_state(self) -> AnalyticResults | None:
@@ -112,7 +118,7 @@ class AnalyticResults:
     @property
     def latency(self) -> AnalyticLatency:
         """Latency of completed requests, all endpoints; its figures are nan if unstable."""
-        return AnalyticLatency(self.figures)
+        return AnalyticLatency(self)
 
     def metric(
         self,
@@ -239,10 +245,9 @@ class AnalyticResults:
                 f"{'about' if top.doubts else 'at most'} {top.capacity:,.4g}/s "
                 f"({self.capacity.kind}: {self.capacity.method})"
             )
-        if self.unstable:
-            lines.append(
-                f"UNSTABLE: the line at {self.unstable} grows without end; there is no mean latency"
-            )
+        if self.trouble:
+            how = "UNSTABLE" if self.unstable else "OVERLOADED"
+            lines.append(f"{how}: {self.trouble}; there is no mean latency")
             return "\n".join(lines)
         shown = [self.metric(name) for name in (*_LATENCIES, *_RATES)]
         for name, figure in zip((*_LATENCIES, *_RATES), shown, strict=True):
