@@ -43,7 +43,7 @@ def analytic_tables(answer: Any) -> Iterator[tuple[str, Any]]:
     """Yield the tables of analytic results that have rows, each with a title."""
     requests = answer.requests_table()
     for title, table in (
-        ("offered load, before anybody waits (capacity: a bound)", answer.offered_table()),
+        ("offered load, before anybody waits, and the capacity", answer.offered_table()),
         ("latencies", requests[requests["metric"].str.startswith("latency")]),
         ("resources", answer.resources_table()),
         ("components", answer.components_table()),

@@ -157,15 +157,15 @@ def check_by_theory(results: Results) -> Agreement:
     Returns
     -------
     Agreement
-        Without comparisons if the engine refuses the model, or finds it unstable.
+        Without comparisons if the engine refuses the model, or finds it unstable or overloaded.
     """
     spec = results.recordings[0].spec
     try:
         theory = solve(results.topology, results.traffic, spec.warmup, spec.duration)
     except UnsupportedByEngine as error:
         return Agreement((), str(error.problems[0]))
-    if theory.unstable:
-        return Agreement((), f"the line at {theory.unstable} grows without end")
+    if theory.trouble:
+        return Agreement((), theory.trouble)
     return Agreement(tuple(_compared(results, theory)))
 
 

@@ -12,8 +12,28 @@ from __future__ import annotations
 import numpy as np
 
 from scalesim.engines.analytic.occupancy import root
+from scalesim.traffic import AnyTraffic, ClosedTraffic, Traffic, UserGroups
 
-__all__ = ["fifo_hits", "few_hits", "lru_hits", "ttl_hits"]
+__all__ = ["few_hits", "fifo_hits", "lru_hits", "spacing_doubts", "ttl_hits"]
+
+_MANY_USERS = 5
+
+
+def spacing_doubts(traffic: AnyTraffic, poisson: bool) -> list[str]:
+    """Return what a time to live rests on if the look-ups of a key are not a Poisson stream.
+
+    Those of many users together nearly are (Palm, Khinchine). A share of about 1 / users of the
+    look-ups that follow one within the time to live is the same user's own, whose next request may
+    always come too late, or always in time.
+    """
+    if isinstance(traffic, Traffic):
+        return [] if poisson else ["arrivals as if Poisson"]
+    if isinstance(traffic, ClosedTraffic):
+        users = traffic.users
+    else:
+        assert isinstance(traffic, UserGroups)
+        users = sum(group.users for group in traffic.groups.values())
+    return ["arrivals as if Poisson" if users >= _MANY_USERS else "few users as if Poisson"]
 
 
 def ttl_hits(

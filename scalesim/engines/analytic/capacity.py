@@ -2,6 +2,11 @@
 
 Denning & Buzen, "The operational analysis of queueing network models" (ACM Computing Surveys 10,
 1978): no station serves more than its slots divided by the demand that one request makes of it.
+
+The demand is that of the idle model: waiting only adds to the time for which slots are held. So no
+more requests can be served without losing more of them than at a vanishing rate, where a line would
+not grow without end. It is a bound unless the demand itself is an approximation, as the hit ratio
+of a cache may be, or the shares of a balancer that adapts.
 """
 
 from __future__ import annotations
@@ -13,16 +18,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scalesim.engines.analytic.model import ROOT, Ask, Facility, Program, Send, Use
-from scalesim.engines.analytic.reach import completion, weighted
-from scalesim.engines.analytic.solver import Solution, Solver
-from scalesim.engines.analytic.stations import MOST_SLOTS
+from scalesim.components import Cache
+from scalesim.engines.analytic.idle import Idle
+from scalesim.engines.analytic.model import ROOT, Facility, Program, Use
+from scalesim.engines.analytic.part_replies import completing
+from scalesim.engines.analytic.reach import weighted
+from scalesim.engines.analytic.solver import Solver
+from scalesim.engines.analytic.stations import MOST_SLOTS, NO_DOUBT
 
 __all__ = ["Offered", "offered_loads"]
 
+_ENDLESS = 1e9
+"""What is not full at so many times the rate expected never is."""
+_HALVINGS = 40
+
 
 class Offered(NamedTuple):
-    """What new requests ask of one resource, if nobody waits, gives up or tries again.
+    """What new requests ask of one resource, if nobody waits.
 
     Parameters
     ----------
@@ -37,6 +49,8 @@ class Offered(NamedTuple):
         New requests a second at which the busiest node is always busy: an upper bound.
     limited : bool
         Whether it turns requests away instead of letting them queue without end.
+    doubts : frozenset of str
+        Approximations on which these rest; none: the capacity is a bound.
     """
 
     component: str
@@ -46,75 +60,129 @@ class Offered(NamedTuple):
     utilization: float
     capacity: float
     limited: bool
+    doubts: frozenset[str]
 
 
 def offered_loads(solver: Solver, rate: float) -> list[Offered]:
     """Return what `rate` new requests a second ask of each resource."""
-    flows, failed = solver.failing(rate)
-    solution = Solution(rate, flows, facilities=solver.facilities)
+    known = {rate: _Loads(solver, rate)}
 
-    def completing(part: Ask | Send) -> float:
-        if isinstance(part, Send):
-            return 1.0
-        return 1 - failed[part.to] * (flows.miss[part.missed] if part.missed else 1.0)
-
-    def held(program: Program) -> float:
-        """Return how long a slot is held on average for each request, if nobody waits."""
-        here = math.prod(completion(part, completing) for part in program.before)
-        total = 0.0
-        for part in program.inside:
-            total += here * solution.bare_part(part).mean
-            here *= completion(part, completing)
-        return total
-
-    def work(program: Program, resource: str) -> float:
-        parts = (*program.before, *program.inside, *program.after)
-        return math.fsum(
-            weight * part.law.mean
-            for part, weight in weighted(parts, completing)
-            if isinstance(part, Use) and part.resource == resource
-        )
-
-    def loads(facility: Facility, seconds: Callable[[Program], float]) -> list[float]:
-        total = np.zeros(facility.nodes)
-        for endpoint, program in facility.programs.items():
-            rates = flows.rates_at(facility.component, endpoint, facility.nodes)
-            total += rates * seconds(program)
-        return [float(each) for each in total]
+    def at(other: float) -> _Loads:
+        if other not in known:
+            known[other] = _Loads(solver, other)
+        return known[other]
 
     rows = []
-    for name, facility in solver.facilities.items():
-        if name != ROOT:
-            for pool in facility.pools:
-                rows.append(_pool_row(facility, pool, held, loads, rate))
-            for resource in facility.resources:
-                used = loads(facility, partial(work, resource=resource))
-                speed = _speed(facility, resource)
-                total = int(speed * facility.nodes)
-                rows.append(_row(name, resource, speed, total, used, rate, False))
+    changing = _changing(solver)
+    for (name, resource), loads in known[rate].seconds.items():
+        facility = solver.facilities[name]
+        pool = facility.pools.get(resource)
+        slots: float = pool.slots if pool is not None else _speed(facility, resource)
+        busiest = max(loads)
+        capacity = rate * slots / busiest if busiest > 0 else math.inf
+        if changing and busiest > 0:
+
+            def load(other: float, key: tuple[str, str] = (name, resource)) -> float:
+                return max(at(other).seconds[key])
+
+            capacity = _filled(load, slots, capacity)
+        meter = facility.meter
+        limited = pool is not None and (pool.limit is not None or facility.patience is not None)
+        rows.append(
+            Offered(
+                name,
+                resource,
+                int(slots * facility.nodes_with(resource)),
+                math.fsum(loads),
+                busiest / slots,
+                capacity,
+                limited if meter is None else meter.on_excess == "reject",
+                known[rate].doubts[name, resource],
+            )
+        )
     return rows
 
 
-def _pool_row(
-    facility: Facility,
-    pool: str,
-    held: Callable[[Program], float],
-    loads: Callable[[Facility, Callable[[Program], float]], list[float]],
-    rate: float,
-) -> Offered:
-    slots, limit = facility.pools[pool]
-    meter = facility.meter
-    limited = limit is not None or facility.patience is not None
+def _changing(solver: Solver) -> bool:
+    """Return whether what a request asks for depends on the rate: entries expire before it."""
+    return any(
+        isinstance(part, Cache)
+        and part.origin is not None
+        and part.hit_ratio is None
+        and math.isfinite(min(part.ttl, part.time_to_idle))
+        for part in solver.topology.components.values()
+    )
 
-    def seconds(program: Program) -> float:
+
+def _filled(load: Callable[[float], float], slots: float, guess: float) -> float:
+    """Return the rate at which a load, which rises with it, fills the slots; inf: at none."""
+    high = guess
+    while load(high) < slots * (1 - 1e-9):
+        high *= 4
+        if high > _ENDLESS * guess:
+            return math.inf
+    low = guess
+    while load(low) > slots:
+        low /= 4
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if load(middle) < slots else (low, middle)
+    return high
+
+
+class _Loads:
+    """What new requests at a rate ask of each resource, at each of its nodes.
+
+    Parameters
+    ----------
+    solver : Solver
+    rate : float [requests/s]
+    """
+
+    def __init__(self, solver: Solver, rate: float) -> None:
+        self.idle = Idle(solver, rate)
+        self.seconds: dict[tuple[str, str], list[float]] = {}
+        """Seconds of each second, for each node."""
+        self.doubts: dict[tuple[str, str], frozenset[str]] = {}
+        rates = self.idle.doubts()
+        for name, facility in solver.facilities.items():
+            if name == ROOT:
+                continue
+            own = rates.get(name, NO_DOUBT)
+            for pool in facility.pools:
+                self._put(facility, pool, partial(self._held, facility, pool))
+                self.doubts[name, pool] = own.union(
+                    *(self.idle.reply(program.inside).doubts
+                      for program in facility.programs.values() if program.pool == pool)
+                )  # fmt: skip
+            for resource in facility.resources:
+                self._put(facility, resource, partial(self._work, resource))
+                replies = (self.idle.solution.replies[name, each] for each in facility.programs)
+                failing = (reply.doubts for reply in replies if reply.completed < 1 - 1e-12)
+                self.doubts[name, resource] = own.union(*failing)
+
+    def _put(self, facility: Facility, resource: str, seconds: Callable[[Program], float]) -> None:
+        flows, name = self.idle.solution.flows, facility.component
+        total = np.zeros(facility.nodes)
+        for endpoint, program in facility.programs.items():
+            total += flows.rates_at(name, endpoint, facility.nodes) * seconds(program)
+        self.seconds[name, resource] = total.tolist()
+
+    def _held(self, facility: Facility, pool: str, program: Program) -> float:
+        """Return how long a slot is held on average for each request, if nobody waits."""
         if program.pool != pool:
             return 0.0
-        return held(program) if meter is None else 1 / meter.rate
+        if facility.meter is not None:
+            return 1 / facility.meter.rate
+        return self.idle.begun(program) * self.idle.reply(program.inside).spent
 
-    if meter is not None:
-        limited = meter.on_excess == "reject"
-    total = slots * facility.nodes_with(pool)
-    return _row(facility.component, pool, slots, total, loads(facility, seconds), rate, limited)
+    def _work(self, resource: str, program: Program) -> float:
+        parts = (*program.before, *program.inside, *program.after)
+        return math.fsum(
+            weight * part.law.mean
+            for part, weight in weighted(parts, completing(self.idle.solution))
+            if isinstance(part, Use) and part.resource == resource
+        )
 
 
 def _speed(facility: Facility, resource: str) -> float:
@@ -123,12 +191,3 @@ def _speed(facility: Facility, resource: str) -> float:
     if sizes.slowed:
         return float(sizes.speeds(1.0, min(sizes.slots, MOST_SLOTS)).max())
     return sizes.slots
-
-
-def _row(
-    component: str, resource: str, slots: float, total: int, loads: list[float], rate: float,
-    limited: bool,
-) -> Offered:  # fmt: skip
-    busiest = max(loads)
-    capacity = rate * slots / busiest if busiest > 0 else math.inf
-    return Offered(component, resource, total, math.fsum(loads), busiest / slots, capacity, limited)

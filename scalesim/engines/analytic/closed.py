@@ -19,8 +19,10 @@ from scalesim.engines.analytic.model import (
     Ask,
     Fork,
     Pause,
+    PoolSize,
     Send,
     Use,
+    Visits,
     parts_within,
 )
 from scalesim.engines.analytic.networks import ClosedNetwork
@@ -55,14 +57,14 @@ def solve_closed(topology: Topology, traffic: ClosedTraffic) -> AnalyticResults:
     """
     solver = Solver(topology, traffic)
     require_covered(solver, traffic)
-    rate = 1.0
+    rate, lost = 1.0, 0.0
     for _ in range(_ROUNDS):
-        network = Network(solver, traffic, rate)
+        network = Network(solver, traffic, rate, lost)
         network.solve()
-        found = network.throughput
-        if math.isclose(found, rate, rel_tol=1e-12):
+        before, rate, lost = (rate, lost), network.throughput, network.lost
+        if np.allclose(before, (rate, lost), rtol=1e-12, atol=1e-12):
             break
-        rate = found
+    network.require_same(Network(solver, traffic, rate, lost / 2))
     return AnalyticResults(
         topology, traffic, solver, network.solution(network.marginals()), network.doubts
     )
@@ -84,6 +86,8 @@ def _refusals(solver: Solver, traffic: ClosedTraffic) -> Iterator[Problem]:
             yield Problem(f"traffic: {name}", advice)
     for name, facility in solver.facilities.items():
         subject = f'{facility.type_name} "{name}"'
+        if facility.meter is not None:  # an excess that is bounded by the users, not Poisson
+            yield Problem(subject, advice)
         for endpoint, program in facility.programs.items():
             for part in parts_within((*program.before, *program.inside, *program.after)):
                 if isinstance(part, Fork):
@@ -95,12 +99,31 @@ def _refusals(solver: Solver, traffic: ClosedTraffic) -> Iterator[Problem]:
 
 
 class Network:
-    """The closed network at a guess of the throughput, which caches' hit ratios may depend on."""
+    """The closed network at a guess of the throughput, which caches' hit ratios may depend on.
 
-    def __init__(self, solver: Solver, traffic: ClosedTraffic, rate: float) -> None:
-        self.solver, self.users, self.rate = solver, traffic.users, rate
+    Parameters
+    ----------
+    solver : Solver
+    traffic : ClosedTraffic
+    rate : float [requests/s]
+        The guess.
+    lost : float [ratio]
+        The share of those who come to a line with a bound that are turned away, a guess, too.
+    """
+
+    def __init__(
+        self, solver: Solver, traffic: ClosedTraffic, rate: float, lost: float = 0.0
+    ) -> None:
+        self.solver, self.traffic, self.users = solver, traffic, traffic.users
+        self.rate, self.lost = rate, lost
         self.think = traffic.think_time.mean
-        flows, failed = solver.failing(rate)
+        bounded = {
+            (name, pool): lost
+            for name, facility in solver.facilities.items()
+            for pool, size in facility.pools.items()
+            if self._can_fill(size)
+        }
+        flows, failed = solver.failing(rate, bounded)
         self.found = Solution(rate, flows, facilities=solver.facilities)
         for place in solver.order:  # until they are known
             self.found.replies[place] = Reply(self.found.bare(place), failed=failed[place])
@@ -108,13 +131,26 @@ class Network:
         self.inside: set[str] = set()
         self.keys: list[tuple[str, int, str]] = []
         self.stations: list[tuple[float, np.ndarray]] = []
-        self.limits: dict[tuple[str, int, str], tuple[int, int]] = {}
-        self.doubts = NO_DOUBT
+        self.limits: dict[tuple[str, int, str], int] = {}
+        self.doubts = NO_DOUBT.union(*map(flows.hit_doubts, self.with_origins()))
         self.delay = self.think
         for name in reversed(solver.components):
             if name not in self.inside:
                 for node in range(solver.facilities[name].nodes):
                     self._add(name, node)
+
+    def with_origins(self) -> set[str]:
+        """Return the caches whose hit ratio says how often something else is called."""
+        return {
+            part.missed
+            for facility in self.solver.facilities.values()
+            for program in facility.programs.values()
+            for part in parts_within((*program.before, *program.inside, *program.after))
+            if isinstance(part, Ask) and part.missed in self.found.flows.miss
+        }
+
+    def _can_fill(self, size: PoolSize) -> bool:
+        return size.limit is not None and size.slots + size.limit < self.users
 
     def _add(self, name: str, number: int) -> None:
         facility = self.solver.facilities[name]
@@ -138,8 +174,8 @@ class Network:
             if not pool.exponential:
                 self.doubts |= {"flow-equivalent"}
             self._station((name, number, pool_name), pool.rate, pool.speed(self.users))
-            if size.limit is not None and size.slots + size.limit < self.users:
-                self.limits[name, number, pool_name] = (size.slots, size.limit)
+            if self._can_fill(size):
+                self.limits[name, number, pool_name] = size.slots + (size.limit or 0)
         for resource in outside:
             station = node.stations[resource]
             if not station.plain:
@@ -196,18 +232,51 @@ class Network:
                 )]
             )  # fmt: skip
         if self.limits:
-            ((_, (slots, limit)),) = self.limits.items()
-            top = slots + limit
-            arrival = (self.users - np.arange(top)) / self.delay
-            self.chain = birth_death(arrival, self.stations[0][1], top)
+            (top,) = self.limits.values()
+            ((visits, speed),) = self.stations
             states = np.arange(top + 1)
-            p = self.chain.probability
-            asked = (self.users - states) / self.delay * p
-            self.throughput = float(asked.sum())
-            self.lost = float(asked[-1] / asked.sum())
+            arrival = visits * (self.users - states) / self.delay
+            self.chain = birth_death(arrival[:-1], speed, top)
+            coming = arrival * self.chain.probability
+            self.asked = float(coming.sum())
+            self.throughput = self.asked / visits
+            self.lost = float(coming[-1]) / self.asked
             return
         self.network = ClosedNetwork(self.users, self.delay, self.stations)
         self.throughput = float(self.network.throughput[self.users])
+
+    def require_same(self, emptier: Network) -> None:
+        """Refuse a line that can be full if those turned away spend other times than those served.
+
+        If they do not, where users go does not depend on the line, and the number there is a
+        birth-death chain whatever the laws of those times (Engset's insensitivity: Cohen, Philips
+        Telecommunication Review 18, 1957). Else it depends on who is where.
+
+        Parameters
+        ----------
+        emptier : Network
+            The same, with fewer turned away.
+
+        Raises
+        ------
+        UnsupportedByEngine
+        """
+        if not self.limits:
+            return
+        mine, other = (self.delay, self.stations[0][0]), (emptier.delay, emptier.stations[0][0])
+        again = any(
+            isinstance(part, Visits)
+            for facility in self.solver.facilities.values()
+            for program in facility.programs.values()
+            for part in program.before
+        )
+        if again or not np.allclose(mine, other, rtol=1e-9, atol=0):
+            ((component, _, pool),) = self.limits
+            message = (
+                "a bound on the waiting line that users can reach is covered only where those "
+                'turned away skip nothing that takes time; use engine="compiled"'
+            )
+            raise UnsupportedByEngine([Problem(f'"{component}": {pool}', message)])
 
     # Answers --------------------------------------------------------------------------------
 
@@ -272,8 +341,8 @@ class Network:
     def _lossy(self, pool: Pool, chain: Occupancy) -> PoolAnswer:
         """Return the answer where users can find the line full: the finite source's own loss."""
         slots = pool.size.slots
-        answer = pool.settled(chain, pool.rate, self.doubts, limited=False)
-        through = self.throughput * (1 - self.lost)
+        through = self.asked * (1 - self.lost)
+        answer = pool.settled(chain, through, self.doubts, limited=False)
         wait = chain.excess(slots) / through
         held = (chain.mean - chain.excess(slots)) / through
         holds = {load.endpoint: times.fitted(held, held * held) for load in pool.loads}
@@ -281,7 +350,6 @@ class Network:
             holds = {load.endpoint: load.delay for load in pool.loads}
         return replace(
             answer, rejected=self.lost, wait=times.fitted(wait, wait * wait), holds=holds,
-            wait_probability=answer.wait_probability / (1 - self.lost),
             theorem="finite source",
         )  # fmt: skip
 

@@ -8,44 +8,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
+from scalesim.engines.analytic.labels import Figure, labelled
 from scalesim.engines.analytic.model import ROOT, Ask, Send, parts_within
-from scalesim.engines.analytic.replies import Reply, one_of
+from scalesim.engines.analytic.replies import DONE, Reply, one_of
 from scalesim.engines.analytic.solver import Solution, Solver
 from scalesim.engines.analytic.uses import NodeAnswer
 from scalesim.errors import InvalidInput, nearest
 
-__all__ = ["Figure", "Figures", "resource_names"]
+__all__ = ["Figures", "resource_names"]
 
+_OWN = ("apply", "message")
+"""Endpoints that only their own component asks for."""
+_OF_BOTH = ("arrival_rate_rps", "in_flight_mean", "response_time_mean_s")
+"""Figures of a component and of each resource of it."""
+_NOT_BY_ENDPOINT = ("busy_mean", "utilization", "queue_depth_mean", "in_flight_mean",
+                    "response_time_mean_s")  # fmt: skip
 _QUANTILE = re.compile(r"^(latency|response_time|wait_time)_p(\d+)(?:_(\d+))?_s$")
-
-
-class Figure(NamedTuple):
-    """One number and how far it can be trusted.
-
-    Parameters
-    ----------
-    value : float
-    kind : {"exact", "approximate", "bound"}
-    method : str
-        The theorem, the approximations, or the law that it follows from.
-    """
-
-    value: float
-    kind: str
-    method: str
-
-    def __str__(self) -> str:
-        label = self.kind if self.kind == "exact" else f"{self.kind}: {self.method}"
-        return f"{self.value:,.6g} ({label})"
-
-
-def labelled(value: float, doubts: frozenset[str], theorem: str) -> Figure:
-    """Return a figure that is exact if it rests on no approximation."""
-    if doubts:
-        return Figure(value, "approximate", ", ".join(sorted(doubts)))
-    return Figure(value, "exact", theorem)
 
 
 def resource_names(solver: Solver) -> list[tuple[str, str]]:
@@ -166,36 +145,66 @@ class Figures:
         facility = self.solver.facilities[component]
         if endpoint is not None and endpoint not in facility.programs:
             raise _unknown(endpoint, facility.programs, f'endpoint of "{component}"')
-        quantile = _QUANTILE.match(name)
-        if name == "hit_ratio" and component in self.solution.flows.miss:
-            method = self.solution.flows.hit_method[component]
-            doubts = self.extra | ({method} if method else frozenset())
-            return labelled(1 - self.solution.flows.miss[component], doubts, "hits of each key")
+        if resource is None:
+            resource = self._meant(name, component) if endpoint is None else ""
+            if not resource:
+                figure = self._of_whole(name, component, endpoint)
+                if figure is not None:
+                    return figure
+                resource = next(iter((*facility.pools, *facility.resources)), "")
+        elif resource == "consumers" and name == "rejected_ratio":
+            return labelled(0.0, frozenset(), "messages are turned away from the room")
+        return self._of_station(name, component, resource, endpoint)
+
+    def _meant(self, name: str, component: str) -> str:
+        """Return the resource whose figure simulations give for the component, its only one."""
+        facility = self.solver.facilities[component]
+        known = [*facility.pools, *facility.resources]
+        # A service has processors, used or not.
+        several = len(known) != 1 or facility.type_name == "service" or self._has_room(component)
+        return known[0] if name in _OF_BOTH and not several else ""
+
+    def _of_whole(self, name: str, component: str, endpoint: str | None) -> Figure | None:
+        """Return a figure of a component, None if that one is of resources only."""
+        flows = self.solution.flows
+        if name == "hit_ratio" and component in flows.miss:
+            doubts = self.extra | flows.hit_doubts(component)
+            return labelled(1 - flows.miss[component], doubts, "hits of each key")
         if name.startswith(("response_time_", "replication_lag_", "message_time_")):
-            endpoint = {"replication_lag": "apply", "message_time": "message"}.get(
-                name.rsplit("_", 2)[0], endpoint
-            )
-            reply = self._response(component, endpoint)
+            reply = self._response(name, component, endpoint)
+            quantile = _QUANTILE.match(name)
             if quantile:
                 return self._quantile(reply, quantile)
             if name.endswith("_mean_s"):
                 return labelled(reply.time.mean, reply.doubts | self.extra, "sum of means")
         if name in ("arrival_rate_rps", "in_flight_mean"):
             return self._through(name, component, endpoint)
-        known = [*facility.pools, *facility.resources]
-        resource = resource or (known[0] if known else "")
-        if resource not in known:
-            raise _unknown(resource, known, f'resource of "{component}"')
+        return None
+
+    def _of_station(self, name: str, component: str, resource: str, endpoint: str | None) -> Figure:
+        facility = self.solver.facilities[component]
+        if resource == "room" and self._has_room(component):
+            return self._of_room(name, component)
         if resource in facility.pools:
-            return self._of_pool(name, component, resource, endpoint, quantile)
+            return self._of_pool(name, component, resource, endpoint, _QUANTILE.match(name))
+        if resource not in facility.resources:
+            known = [*facility.pools, *facility.resources]
+            raise _unknown(resource, known, f'resource of "{component}"')
+        if endpoint is not None:
+            raise InvalidInput(f'"{component}.{resource}" has no figures of one endpoint')
         return self._of_resource(name, component, resource)
 
-    def _response(self, component: str, endpoint: str | None) -> Reply:
+    def _response(self, name: str, component: str, endpoint: str | None) -> Reply:
+        """Return what a component, or one endpoint, answers; publishers of a queue do not wait."""
+        what = name.rsplit("_", 2)[0]
+        if what == "response_time" and "message" in self.solver.facilities[component].programs:
+            what = "message_time"
+        endpoint = {"replication_lag": "apply", "message_time": "message"}.get(what, endpoint)
         places = [
             place
             for place in self.solver.order
             if place[0] == component
-            and (place[1] == endpoint if endpoint else place[1] not in ("apply", "message"))
+            and (place[1] == endpoint if endpoint else place[1] not in _OWN)
         ]
         weighted = [
             (self.solution.flows.rate[place] or 1e-300, self.solution.replies[place])
@@ -211,7 +220,8 @@ class Figures:
             if place[0] == component and endpoint in (None, place[1])
         }
         if name == "arrival_rate_rps":
-            return labelled(math.fsum(rates.values()), doubts, "flow balance")
+            asked = [rate for place, rate in rates.items() if endpoint or place[1] not in _OWN]
+            return labelled(math.fsum(asked), doubts, "flow balance")
         total = 0.0
         for place, rate in rates.items():
             reply = self.solution.replies[place]
@@ -252,7 +262,7 @@ class Figures:
         weighted = [(r * c * p.admitted, Reply(p.waits.get(urgency, p.wait), doubts=p.wait_doubts))
                     for r, c, p in found if r]  # fmt: skip
         if quantile and quantile.group(1) == "wait_time":
-            reply = one_of(weighted)
+            reply = one_of(weighted) if weighted else DONE
             return self._quantile(reply._replace(doubts=waits), quantile)
 
         def mean(value: Callable[[int], float]) -> float:
@@ -260,6 +270,8 @@ class Figures:
             return total / rate if rate else 0.0
 
         busy = math.fsum(c * p.busy for _, c, p in found)
+        inside = busy + math.fsum(c * p.depth for _, c, p in found)
+        through = rate * (1 - rejected - left)
         known: dict[str, Callable[[], Figure]] = {
             "wait_time_mean_s": lambda: labelled(
                 one_of(weighted).time.mean if weighted else 0.0, waits, theorem
@@ -273,12 +285,36 @@ class Figures:
             "busy_mean": lambda: labelled(busy, holds | lossy, "Little"),
             "utilization": lambda: labelled(busy / (slots * nodes), holds | lossy, "Little"),
             "rejected_ratio": lambda: labelled(rejected, lossy, theorem),
-            "throughput_rps": lambda: labelled(rate * (1 - rejected - left), lossy, "flow balance"),
+            "throughput_rps": lambda: labelled(through, lossy, "flow balance"),
             "abandoned_ratio": lambda: labelled(left, lossy, theorem),
+            "arrival_rate_rps": lambda: labelled(rate, rates, "flow balance"),
+            "in_flight_mean": lambda: labelled(inside, holds | lossy | waits, "Little"),
+            "response_time_mean_s": lambda: labelled(
+                inside / through if through else 0.0, holds | lossy | waits, "Little"
+            ),
         }
+        if pool == "consumers":  # what is turned away does not come to them
+            known["arrival_rate_rps"] = known["throughput_rps"]
+        for each in _NOT_BY_ENDPOINT if endpoint is not None else ():
+            del known[each]
         if name not in known:
             raise _unknown(name, known, f'metric of "{component}.{pool}"')
         return known[name]()
+
+    def _has_room(self, component: str) -> bool:
+        consumers = self.solver.facilities[component].pools.get("consumers")
+        return consumers is not None and consumers.limit is not None
+
+    def _of_room(self, name: str, component: str) -> Figure:
+        """Return a figure of the room of a queue, in which messages wait for a consumer."""
+        if name == "arrival_rate_rps":
+            return self._through(name, component, "publish")
+        own = {"rejected_ratio": "rejected_ratio", "throughput_rps": "throughput_rps",
+               "in_flight_mean": "queue_depth_mean"}  # fmt: skip
+        if name not in own:
+            known = ["arrival_rate_rps", *own]
+            raise _unknown(name, known, f'metric of "{component}.room"')
+        return self._of_pool(own[name], component, "consumers", None, None)
 
     def _of_resource(self, name: str, component: str, resource: str) -> Figure:
         facility = self.solver.facilities[component]
@@ -312,6 +348,11 @@ class Figures:
             "queue_depth_mean": labelled(depth, doubts, "birth-death chain"),
             "wait_time_mean_s": labelled(wait, doubts, "birth-death chain"),
             "throughput_rps": labelled(served, rates, "flow balance"),
+            "arrival_rate_rps": labelled(served, rates, "flow balance"),
+            "in_flight_mean": labelled(inside, doubts, "birth-death chain"),
+            "response_time_mean_s": labelled(
+                inside / served if served else 0.0, doubts, "birth-death chain"
+            ),
         }
         if name not in known:
             raise _unknown(name, known, f'metric of "{component}.{resource}"')
@@ -328,8 +369,7 @@ class Figures:
                     continue
                 doubts = own
                 if isinstance(part, Ask):
-                    method = self.solution.flows.hit_method.get(part.missed)
-                    doubts |= {method} if method else frozenset()
+                    doubts |= self.solution.flows.hit_doubts(part.missed)
                     doubts |= {"fixed point of retries"} if part.retry is not None else frozenset()
                 reply = self.solution.replies.get((name, endpoint))
                 if reply is not None and reply.completed < 1 - 1e-12:

@@ -49,6 +49,10 @@ class Flows:
     hit_method: dict[str, str] = field(default_factory=dict)
     """How a cache's hit ratio was found; empty: exactly."""
 
+    def hit_doubts(self, cache: str) -> frozenset[str]:
+        """Return the approximations that a cache's hit ratio rests on; of no cache: none."""
+        return frozenset(self.hit_method.get(cache, "").split(", ")) - {""}
+
     def rates_at(self, component: str, endpoint: str, nodes: int) -> np.ndarray:
         """Return the rate of an endpoint at each node, float array [nodes]."""
         found = [
@@ -123,9 +127,9 @@ def flows_of(
         keys = flows.keys.get(place, popularity)
         component = topology.components.get(name)
         if isinstance(component, Cache) and endpoint == "get":
+            spacing = caching.spacing_doubts(traffic, is_poisson.get(place, True))
             fetch = _fetch_time(facilities[name].programs[endpoint], durations)
-            regular = is_poisson.get(place, True)
-            keys = _look_up(flows, component, here, keys, regular, fetch)
+            keys = _look_up(flows, component, here, keys, spacing, fetch)
         program = facilities[name].programs[endpoint]
         own = is_poisson.get(place, True) and plain.get(place, True)
         apart = place in forked
@@ -211,7 +215,7 @@ def _look_up(
     part: Cache,
     rate: float,
     keys: np.ndarray | None,
-    poisson: bool,
+    spacing: list[str],
     fetch: float | None,
 ) -> np.ndarray | None:
     """Find the cache's miss ratio; return the popularity of the keys that miss."""
@@ -234,7 +238,7 @@ def _look_up(
         hits = (keys > 0).astype(float)
     elif everything:
         hits = caching.ttl_hits(keys * rate, age, renewed, known)
-        doubts += [] if poisson else ["arrivals as if Poisson"]
+        doubts += spacing
     elif few:
         hits = caching.few_hits(keys, int(part.items), lru)
     else:
@@ -242,7 +246,7 @@ def _look_up(
         hits, doubts = by_size(keys, int(part.items), known * rate), ["Che"]
         if not timeless:
             hits = np.minimum(hits, caching.ttl_hits(keys * rate, age, renewed, known))
-            doubts = ["the lesser of Che and time to live"]
+            doubts = ["the lesser of Che and time to live", *spacing]
     missing = keys * (1 - hits)
     total = float(missing.sum())
     if total > 0 and fetch is None:

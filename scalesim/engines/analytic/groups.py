@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scalesim.components import Cache
 from scalesim.distributions import Distribution
 from scalesim.engines.analytic.closed import MOST_USERS, Network, require_covered
-from scalesim.engines.analytic.figures import Figure
+from scalesim.engines.analytic.figures import Figures
+from scalesim.engines.analytic.labels import Figure, labelled
 from scalesim.engines.analytic.networks import schweitzer
 from scalesim.engines.analytic.occupancy import Occupancy
+from scalesim.engines.analytic.replies import one_of
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solver
 from scalesim.errors import Problem, UnsupportedByEngine
@@ -42,10 +45,13 @@ class Classes(NamedTuple):
     throughput : float array [classes] [requests/s]
     inside : list of float array
         Of each station, the distribution of the number there, all classes together.
+    by_class : list of list of float array [stations][classes]
+        The same of each class.
     """
 
     throughput: np.ndarray
     inside: list[np.ndarray]
+    by_class: list[list[np.ndarray]]
 
 
 def convolved(
@@ -118,19 +124,22 @@ def convolved(
         if count:
             fewer = (*top[:r], count - 1, *top[r + 1 :])
             throughput[r] = constant[fewer] / constant[top] * scale[r]
-    inside = []
+    inside, by_class = [], []
     for i, own in enumerate(factors):
         others = product([f for k, f in enumerate(factors) if k != i] + thinking)
-        chances = own * np.flip(others) / constant[top]
-        inside.append(np.bincount(whole.ravel(), chances.ravel(), sum(users) + 1))
-    return Classes(throughput, inside)
+        chances = (own * np.flip(others) / constant[top]).ravel()
+        inside.append(np.bincount(whole.ravel(), chances, sum(users) + 1))
+        by_class.append([np.bincount(each.ravel(), chances) for each in numbers])
+    return Classes(throughput, inside, by_class)
 
 
 class AnalyticGroups(AnalyticResults):
     """Analytic results under several groups of users."""
 
     groups: dict[str, tuple[float, float]]
-    """Throughput [requests/s] and mean latency [s] of each group."""
+    """Requests a second of each group, and how long one takes on average, however it ends [s]."""
+    by_group: list[Figures]
+    """Of each group; empty where requests wait for slots, which answers for all groups alike."""
     endpoints: dict[str, str]
     """Endpoint that only one group asks for, and which asks for nothing else: the group."""
 
@@ -141,11 +150,13 @@ class AnalyticGroups(AnalyticResults):
         resource: str | None = None,
         endpoint: str | None = None,
     ) -> Figure:
+        if component is None and name == "latency_mean_s" and self.by_group:
+            return self._latency(endpoint)
         figure = super().metric(name, component, resource, endpoint)
-        group = self.endpoints.get(endpoint or "")
-        if component is None and group is not None and name == "latency_mean_s":
-            return figure._replace(value=self.groups[group][1])
-        if figure.kind == "bound" or (endpoint is None and name in _EXACT_OF_ALL):
+        alone = "" if component else self.endpoints.get(endpoint or "", "")
+        if alone and name == "latency_mean_s" and self.figures.reply(endpoint).completed == 1:
+            return figure._replace(value=self.groups[alone][1])  # Little's law knows no outcomes
+        if figure.kind == "bound" or (endpoint is None and self._of_all(name)):
             return figure
         if component is None and name == "throughput_rps":
             return figure
@@ -154,12 +165,26 @@ class AnalyticGroups(AnalyticResults):
             figure.value, "approximate", ", ".join(sorted({*methods, "groups as if alike"}))
         )
 
+    def _of_all(self, name: str) -> bool:
+        """Return whether a figure of all requests is right although it knows one class only."""
+        if name == "latency_mean_s":
+            return self.figures.reply().completed == 1
+        return name in _EXACT_OF_ALL
+
+    def _latency(self, endpoint: str | None) -> Figure:
+        """Return the mean latency of those completed, from each group's own responses."""
+        found = []
+        for each in self.by_group:
+            share = 1.0 if endpoint is None else each.solver.shares.get(endpoint, 0.0)
+            if share > 0:
+                found.append((each.solution.rate * share, each.reply(endpoint)))
+        doubts = self.figures.extra.union(*(reply.doubts for _, reply in found))
+        return labelled(one_of(found).time.mean, doubts, "sum of means")
+
     def summary(self) -> str:
         lines = [super().summary()]
-        for name, (throughput, latency) in self.groups.items():
-            lines.append(
-                f"group {name}: {throughput:,.6g} requests/s, mean latency {latency:,.6g} s"
-            )
+        for name, (rate, time) in self.groups.items():
+            lines.append(f"group {name}: {rate:,.6g} requests/s, each {time:,.6g} s on average")
         return "\n".join(lines)
 
 
@@ -182,6 +207,7 @@ def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
         solver = Solver(topology, own)
         require_covered(solver, own)
         networks.append(Network(solver, own, 1.0))
+    _require_rates_alike(topology, networks)
     keys = list(dict.fromkeys(key for network in networks for key in network.keys))
     demands, relative = _stations(keys, networks, total)
     doubts = frozenset[str]().union(*(network.doubts for network in networks))
@@ -194,7 +220,12 @@ def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
         doubts |= {_APPROXIMATE}
         servers = [max(round(float(speed.max())), 1) for speed in relative]
         rates, responses = schweitzer(users, delays, np.transpose(demands).tolist(), servers)
-        found = Classes(rates, [_about(float(x)) for x in rates @ responses])
+        present = rates[:, None] * responses
+        found = Classes(
+            rates,
+            [_about(float(x)) for x in present.sum(axis=0)],
+            [[_about(float(x)) for x in station] for station in present.T],
+        )
     whole = float(found.throughput.sum())
     mix: dict[str, float] = {}
     for network, rate in zip(networks, found.throughput, strict=True):
@@ -210,12 +241,50 @@ def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
     results = AnalyticGroups(
         topology, traffic, combined.solver, combined.solution(marginals), combined.doubts
     )
-    results.groups = {
-        name: (float(rate), group.users / float(rate) - group.think_time.mean)
-        for (name, group), rate in zip(traffic.groups.items(), found.throughput, strict=True)
-    }
-    results.endpoints = _own_endpoints(traffic, networks)
+    results._set(
+        groups={
+            name: (float(rate), group.users / float(rate) - group.think_time.mean)
+            for (name, group), rate in zip(traffic.groups.items(), found.throughput, strict=True)
+        },
+        by_group=_by_group(networks, found, order, doubts),
+        endpoints=_own_endpoints(traffic, networks),
+    )
     return results
+
+
+def _by_group(
+    networks: list[Network],
+    found: Classes,
+    order: Mapping[tuple[str, int, str], int],
+    doubts: frozenset[str],
+) -> list[Figures]:
+    """Return the figures of each group, from its own requests at each station."""
+    own = []
+    for number, network in enumerate(networks):
+        solver = network.solver
+        if any(key[2] in solver.facilities[key[0]].pools for key in network.keys):
+            return []
+        alone = Network(solver, network.traffic, float(found.throughput[number]))
+        alone.doubts |= doubts
+        present = {key: Occupancy(found.by_class[order[key]][number]) for key in alone.keys}
+        own.append(Figures(solver, alone.solution(present), doubts))
+    return own
+
+
+def _require_rates_alike(topology: Topology, networks: list[Network]) -> None:
+    """Refuse what changes with the throughput, which is found for all groups at once."""
+    advice = 'under groups of users the analytic engine does not cover it; use engine="compiled"'
+    problems = [
+        Problem(f'"{component}": {pool}: a bound on the waiting line', advice)
+        for component, _, pool in dict.fromkeys(key for each in networks for key in each.limits)
+    ]
+    for name in sorted(networks[0].with_origins()):
+        cache = topology.components[name]
+        assert isinstance(cache, Cache)
+        if cache.hit_ratio is None and math.isfinite(min(cache.ttl, cache.time_to_idle)):
+            problems.append(Problem(f'cache "{name}": expiry with an origin', advice))
+    if problems:
+        raise UnsupportedByEngine(problems)
 
 
 def _closed(

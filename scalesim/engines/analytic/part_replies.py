@@ -20,7 +20,7 @@ from scalesim.engines.analytic.model import (
 )
 from scalesim.engines.analytic.reach import Completing
 from scalesim.engines.analytic.replies import DONE, Reply, in_turn, one_of, repeated
-from scalesim.engines.analytic.stations import NO_DOUBT, Station, StationAnswer
+from scalesim.engines.analytic.stations import Station, StationAnswer
 from scalesim.engines.analytic.times import NOTHING
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def _ask(part: Ask, solution: Solution) -> Reply:
     if not part.missed:
         return reply
     miss = solution.flows.miss[part.missed]
-    method = solution.flows.hit_method[part.missed]
-    doubts = reply.doubts | ({method} if method else NO_DOUBT)
+    doubts = reply.doubts | solution.flows.hit_doubts(part.missed)
     time = times.mixed([(miss * reply.completed, reply.time), (1 - miss, NOTHING)])
     return reply._replace(
         time=time,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from scalesim.engines.analytic.flows import Flows
 from scalesim.engines.analytic.model import (
@@ -76,7 +76,10 @@ def weighted(
 
 
 def known_failures(
-    facilities: dict[str, Facility], callees_first: list[str], flows: Flows
+    facilities: Mapping[str, Facility],
+    callees_first: Sequence[str],
+    flows: Flows,
+    turned_away: Mapping[tuple[str, str], float],
 ) -> tuple[dict[Place, float], dict[Ask | Send, float]]:
     """Return what fails whatever the load: shares that fail, and how often calls are made.
 
@@ -84,6 +87,8 @@ def known_failures(
     ----------
     flows : Flows
         From which the shares of misses are taken.
+    turned_away : mapping of (component, pool) to float [ratio]
+        Of those who come to its line.
     """
     failed: dict[Place, float] = {}
     reached: dict[Ask | Send, float] = {}
@@ -97,10 +102,16 @@ def known_failures(
     for name in callees_first:
         for endpoint, program in facilities[name].programs.items():
             here = 1.0
-            for part in (*program.before, *program.inside, *program.after):
-                for inner, weight in weighted((part,), completing, here):
-                    if isinstance(inner, (Ask, Send)):
-                        reached[inner] = weight
-                here *= completion(part, completing)
+            admitted = 1 - turned_away.get((name, program.pool), 0.0)
+            for parts, share in (
+                (program.before, 1.0),
+                ((*program.inside, *program.after), admitted),
+            ):
+                here *= share
+                for part in parts:
+                    for inner, weight in weighted((part,), completing, here):
+                        if isinstance(inner, (Ask, Send)):
+                            reached[inner] = weight
+                    here *= completion(part, completing)
             failed[name, endpoint] = 1 - here
     return failed, reached

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scalesim.engines.analytic.capacity import Offered, offered_loads
-from scalesim.engines.analytic.figures import Figure, Figures, resource_names
+from scalesim.engines.analytic.figures import Figures, resource_names
+from scalesim.engines.analytic.labels import Figure, labelled
 from scalesim.engines.analytic.model import ROOT
 from scalesim.engines.analytic.solver import Solution, Solver
 from scalesim.frozen import Frozen
@@ -31,16 +32,17 @@ _STATION = ("utilization", "throughput_rps", "queue_depth_mean", "wait_time_mean
 class AnalyticLatency(NamedTuple):
     """The latency of completed requests, as `scalesim.results.Latency` has it."""
 
-    figures: Figures
+    results: AnalyticResults
 
     @property
     def mean(self) -> float:
         """Mean [s]."""
-        return self.figures.metric("latency_mean_s").value
+        return self.results.metric("latency_mean_s").value
 
     def quantile(self, p: float) -> float:
         """Return the quantile at probability `p` in (0, 1) [s]."""
-        return self.figures.reply().time.quantile(p)
+        percent = f"{100 * p:.10f}".rstrip("0").rstrip(".").replace(".", "_")
+        return self.results.metric(f"latency_p{percent}_s").value
 
 
 class AnalyticResults(Frozen):
@@ -82,6 +84,11 @@ class AnalyticResults(Frozen):
         """``component.resource`` whose waiting line grows without end; empty: none does."""
         return self.solution.unstable
 
+    @property
+    def trouble(self) -> str:
+        """Why there are figures without a value; empty: there are none."""
+        return f"the line at {self.unstable} grows without end" if self.unstable else ""
+
     @cached_property
     def second_state(self) -> AnalyticResults | None:
         """What retries may keep up once everything has failed; None: there is one state only.
@@ -106,14 +113,19 @@ class AnalyticResults(Frozen):
 
     @property
     def capacity(self) -> Figure:
-        """New requests a second that nothing can exceed in the long run [requests/s]."""
+        """New requests a second that the model can carry at most in the long run [requests/s].
+
+        At more a line grows without end, or more requests are lost than when nobody waits.
+        """
         top = self.bottleneck
+        if top is not None and top.doubts:
+            return labelled(top.capacity, top.doubts | {"bottleneck law"}, "")
         return Figure(math.inf if top is None else top.capacity, "bound", "bottleneck law")
 
     @property
     def latency(self) -> AnalyticLatency:
         """Latency of completed requests, all endpoints; its figures are nan if unstable."""
-        return AnalyticLatency(self.figures)
+        return AnalyticLatency(self)
 
     def metric(
         self,
@@ -134,7 +146,9 @@ class AnalyticResults(Frozen):
             ``in_flight_mean``, ``hit_ratio``, ``replication_lag_mean_s``, ``message_time_mean_s``.
             Of a resource of it: ``utilization``, ``offered_utilization``, ``busy_mean``,
             ``wait_time_mean_s``, ``wait_time_p99_s``, ``wait_probability``, ``queue_depth_mean``,
-            ``rejected_ratio``, ``throughput_rps``.
+            ``rejected_ratio``, ``throughput_rps``, ``arrival_rate_rps``, ``in_flight_mean`` and
+            ``response_time_mean_s`` (its slots' own, however it ends). Of the ``room`` of a queue:
+            ``rejected_ratio``, ``arrival_rate_rps``, ``throughput_rps``, ``in_flight_mean``.
         component, endpoint : str, optional
         resource : str, optional
             The component's slots if absent.
@@ -155,7 +169,7 @@ class AnalyticResults(Frozen):
             own = [x for x in self.offered if x.component == component]
             for each in own:
                 if resource in (None, each.resource):
-                    return Figure(each.utilization, "exact", "utilization law")
+                    return labelled(each.utilization, each.doubts, "utilization law")
         if self.unstable:
             return Figure(math.nan, "exact", f"unstable: {self.unstable}")
         return self.figures.metric(name, component, resource, endpoint)
@@ -234,13 +248,13 @@ class AnalyticResults(Frozen):
         if top is not None and math.isfinite(top.capacity):
             lines.append(
                 f"bottleneck: {top.component}.{top.resource}, offered utilization "
-                f"{top.utilization:.1%}; the model carries at most {top.capacity:,.4g}/s "
+                f"{top.utilization:.1%}; the model carries "
+                f"{'about' if top.doubts else 'at most'} {top.capacity:,.4g}/s "
                 f"({self.capacity.kind}: {self.capacity.method})"
             )
-        if self.unstable:
-            lines.append(
-                f"UNSTABLE: the line at {self.unstable} grows without end; there is no mean latency"
-            )
+        if self.trouble:
+            how = "UNSTABLE" if self.unstable else "OVERLOADED"
+            lines.append(f"{how}: {self.trouble}; there is no mean latency")
             return "\n".join(lines)
         shown = [self.metric(name) for name in (*_LATENCIES, *_RATES)]
         for name, figure in zip((*_LATENCIES, *_RATES), shown, strict=True):

@@ -107,7 +107,7 @@ class Solution:
             return times.mixed([(ask.probability, self.bare_part(ask)) for ask in part.asks])
         if isinstance(part, Fork):
             branches = [times.added([self.bare_part(p) for p in b]) for b in part.branches]
-            return sorted(branches, key=lambda time: time.mean)[(part.needed or len(branches)) - 1]
+            return times.ranked(branches, part.needed or len(branches))
         return NOTHING
 
 
@@ -187,9 +187,19 @@ class Solver:
             reached, plain, self.arrivals.poisson, durations,
         )  # fmt: skip
 
-    def failing(self, rate: float) -> tuple[Flows, dict[Place, float]]:
-        """Return the flows at `rate` and the shares that fail, if nobody waits or gives up."""
-        failed, reached = known_failures(self.facilities, self.components, self.flows(rate, {}, {}))
+    def failing(
+        self, rate: float, turned_away: Mapping[tuple[str, str], float] | None = None
+    ) -> tuple[Flows, dict[Place, float]]:
+        """Return the flows at `rate` and the shares that fail, if nobody waits or gives up.
+
+        Parameters
+        ----------
+        turned_away : mapping of (component, pool) to float [ratio], optional
+            What is known of lines that are full.
+        """
+        failed, reached = known_failures(
+            self.facilities, self.components, self.flows(rate, {}, {}), turned_away or {}
+        )
         return self.flows(rate, reached, {}), failed
 
     def solve(self, rate: float) -> Solution:

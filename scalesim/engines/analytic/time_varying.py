@@ -2,18 +2,19 @@
 
 Green & Kolesar, Management Science 37 (1991): at each moment as if its rate held for ever. Where
 the rate is beyond the capacity there is no steady state; the line then grows by the difference (a
-fluid), and drains likewise.
+fluid), and drains likewise: until it has, figures that depend on waiting have no value.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from scalesim.engines.analytic.figures import Figure
+from scalesim.engines.analytic.labels import Figure
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solver
 from scalesim.topology import Topology
@@ -26,6 +27,7 @@ __all__ = ["AnalyticProfile", "solve_profile"]
 
 _MOST_RATES = 40
 _POINTWISE = "pointwise stationary"
+_OVERLOADED = "overloaded for a while"
 _OVER_TIME = ("busy_mean", "utilization", "queue_depth_mean", "throughput_rps",
               "arrival_rate_rps", "in_flight_mean")  # fmt: skip
 
@@ -38,20 +40,95 @@ class Stretch(NamedTuple):
     rate: float
 
 
+class Overload(NamedTuple):
+    """A time in which more comes than can be carried, and until that has drained.
+
+    Parameters
+    ----------
+    resource : str
+        ``component.resource`` whose line grows.
+    start, end : float [s]
+    drained : float [s]
+        By the capacity, so not earlier; inf: not in the time that is looked at.
+    """
+
+    resource: str
+    start: float
+    end: float
+    drained: float
+
+
 class AnalyticProfile(AnalyticResults):
     """Analytic results under a rate that changes: figures averaged over time or over requests.
 
     ``profile_table`` has them stretch by stretch, with the fluid backlog.
     """
 
+    stretches: list[Stretch]
+    at_rate: dict[float, AnalyticResults]
+    earlier: list[Stretch]
+    endless: str
+
     def __init__(self, whole: AnalyticResults, stretches: list[Stretch],
-                 at_rate: dict[float, AnalyticResults]) -> None:  # fmt: skip
+                 at_rate: dict[float, AnalyticResults], earlier: list[Stretch],
+                 endless: str) -> None:  # fmt: skip
         super().__init__(whole.topology, whole.traffic, whole.solver, whole.solution)
-        self.stretches, self.at_rate = stretches, at_rate
+        self._set(stretches=stretches, at_rate=at_rate, earlier=earlier, endless=endless)
 
     @property
     def unstable(self) -> str:
-        return next((each.unstable for each in self.at_rate.values() if each.unstable), "")
+        """``component.resource`` whose line grows from period to period; empty: none does."""
+        return self.endless
+
+    @property
+    def trouble(self) -> str:
+        """Why there are figures without a value; empty: there are none."""
+        if self.unstable or not self.overloads:
+            return super().trouble
+        texts = []
+        for resource, start, end, drained in self.overloads:
+            after = (
+                f"drained at {drained:,.6g} s at the earliest"
+                if math.isfinite(drained)
+                else "not drained"
+            )
+            texts.append(f"{resource} from {start:,.6g} to {end:,.6g} s, {after} (fluid)")
+        return "; ".join(texts)
+
+    @cached_property
+    def overloads(self) -> list[Overload]:
+        """When more comes than can be carried, in the time looked at or drained in it."""
+        found: list[Overload] = []
+        backlog = 0.0
+        for start, end, rate in (*self.earlier, *self.stretches):
+            resource = self._beyond(rate)
+            if resource:
+                if found and found[-1].drained == math.inf:  # it goes on
+                    found[-1] = found[-1]._replace(end=end)
+                else:
+                    found.append(Overload(resource, start, end, math.inf))
+            left = self._after(backlog, rate, end - start)
+            if not resource and not left and found and found[-1].drained == math.inf:
+                drains = backlog / (self.capacity.value - rate) if backlog else 0.0
+                found[-1] = found[-1]._replace(drained=start + drains)
+            backlog = left
+        return [each for each in found if each.drained > self.stretches[0].start]
+
+    def _beyond(self, rate: float) -> str:
+        """Return what cannot carry a rate."""
+        steady = self.at_rate.get(_near(rate, self.at_rate)) if rate > 0 else None
+        if steady is not None and steady.unstable:
+            return steady.unstable
+        top = self.bottleneck
+        beyond = top is not None and rate > top.capacity and not top.limited
+        return f"{top.component}.{top.resource}" if top is not None and beyond else ""
+
+    def _after(self, backlog: float, rate: float, seconds: float) -> float:
+        """Return the backlog after so many seconds at a rate."""
+        top = self.bottleneck
+        if top is None or top.limited or not math.isfinite(top.capacity):
+            return 0.0
+        return max(backlog + (rate - top.capacity) * seconds, 0.0)
 
     def metric(
         self,
@@ -62,17 +139,21 @@ class AnalyticProfile(AnalyticResults):
     ) -> Figure:
         if name in ("capacity_rps", "offered_utilization"):
             return super().metric(name, component, resource, endpoint)
+        if name == "arrival_rate_rps" and component is None and endpoint is None:
+            return Figure(self.solution.rate, "exact", "flow balance")
         total = weight = 0.0
         methods = {_POINTWISE}
+        if self.trouble:
+            return Figure(math.nan, "approximate", f"{_POINTWISE}, {_OVERLOADED}")
         figures = {
             rate: results.metric(name, component, resource, endpoint)
             for rate, results in self.at_rate.items()
             if rate > 0
         }
         for stretch in self.stretches:
-            figure = figures.get(_near(stretch.rate, self.at_rate))
-            if figure is None:
+            if stretch.rate == 0:
                 continue
+            figure = figures[_near(stretch.rate, self.at_rate)]
             share = stretch.end - stretch.start
             share *= 1.0 if name in _OVER_TIME else stretch.rate
             total += share * figure.value
@@ -89,10 +170,13 @@ class AnalyticProfile(AnalyticResults):
         import pandas as pd
 
         capacity, backlog = self.capacity.value, 0.0
+        for start, end, rate in self.earlier:
+            backlog = self._after(backlog, rate, end - start)
         rows = []
         for start, end, rate in self.stretches:
-            backlog = max(backlog + (rate - capacity) * (end - start), 0.0)
-            steady = self.at_rate.get(_near(rate, self.at_rate))
+            settled = rate > 0 and not backlog and not self._beyond(rate)
+            backlog = self._after(backlog, rate, end - start)
+            steady = self.at_rate[_near(rate, self.at_rate)] if settled else None
             rows.append(
                 {
                     "start_s": start,
@@ -100,9 +184,9 @@ class AnalyticProfile(AnalyticResults):
                     "rate_rps": rate,
                     "offered_utilization_ratio": rate / capacity,
                     "latency_mean_s": math.nan
-                    if steady is None or rate == 0
+                    if steady is None
                     else steady.metric("latency_mean_s").value,
-                    "latency_method": _POINTWISE,
+                    "latency_method": _POINTWISE if settled or rate == 0 else _OVERLOADED,
                     "backlog_requests": backlog,
                     "backlog_drain_s": backlog / capacity,
                     "backlog_method": "fluid",
@@ -129,7 +213,12 @@ class AnalyticProfile(AnalyticResults):
              for k, v in row.items()}
             for row in records
         ]  # fmt: skip
-        return super().to_dict() | {"profile": plain}
+        overloads = [
+            {"resource": each.resource, "start_s": each.start, "end_s": each.end,
+             "drained_s": each.drained if math.isfinite(each.drained) else None}
+            for each in self.overloads
+        ]  # fmt: skip
+        return super().to_dict() | {"profile": plain, "overloads": overloads}
 
 
 def solve_profile(
@@ -152,7 +241,9 @@ def solve_profile(
     seconds = end - start
     mean = math.fsum(s.rate * (s.end - s.start) for s in stretches) / seconds
     whole = AnalyticResults(topology, traffic, solver, solver.solve(mean))
-    return AnalyticProfile(whole, stretches, at_rate)
+    earlier = _stretches(profile, 0.0, start)
+    endless = solver.solve(profile.mean).unstable if profile.repeat else ""
+    return AnalyticProfile(whole, stretches, at_rate, earlier, endless)
 
 
 def _near(rate: float, at_rate: dict[float, AnalyticResults]) -> float:
