@@ -97,9 +97,18 @@ class Monotone:
         return rate >= self.misses
 
 
-def aim(misses: Monotone, start: float, step: float, guess: float) -> None:
-    """Ask about the rates of the grid on both sides of a guess, and further off if it was wrong."""
-    wide = 1.1
+def aim(misses: Monotone, start: float, step: float, guess: float, wide: float = 1.1) -> None:
+    """Ask about the rates of the grid on both sides of a guess, and further off if it was wrong.
+
+    Parameters
+    ----------
+    misses : Monotone
+    start, step : float
+        Of the search.
+    guess : float [1/s]
+    wide : float [> 1]
+        By what factor it may well be wrong.
+    """
     for _ in range(_AIMS):
         low, high = search(partial(operator.le, guess), start, step)
         if low is None or high is None:

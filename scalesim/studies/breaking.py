@@ -33,6 +33,9 @@ __all__ = [
 
 T = TypeVar("T")
 _LIKELY = 0.9
+_STEP = 1.5
+_STEP_OF_OTHER_TRIALS = 1.02
+"""They start where the first trial ended: halved once, such a step is a bracket that is done."""
 _IDLE = 0.01
 _DESCENTS = 3
 """How often the search goes down by `bracketing.HIGHEST_FACTOR` until the system is idle."""
@@ -146,7 +149,12 @@ class Evaluator:
 
 
 def find_breaking_load(
-    evaluate: Evaluator, start: float, *, trials: int = 5, tick: Callable[[], None] = lambda: None
+    evaluate: Evaluator,
+    start: float,
+    *,
+    trials: int = 5,
+    tick: Callable[[], None] = lambda: None,
+    guess: float = math.nan,
 ) -> BreakingLoad:
     """Return the load at which `evaluate` starts to miss its objective.
 
@@ -157,9 +165,13 @@ def find_breaking_load(
         Where to start looking.
     trials : int
         How many seeds are searched; the interval comes from them.
+    guess : float [requests/s]
+        Near which to look first; nan: near what theory says. Spares simulations, no more.
     """
-    guess = likely_breaking_rate(evaluate.topology, evaluate.traffic, start)
-    first = _bracket(evaluate, start, 0, tick, guess)
+    wide = 1.02
+    if math.isnan(guess):
+        guess, wide = likely_breaking_rate(evaluate.topology, evaluate.traffic, start), 1.1
+    first = _bracket(evaluate, start, 0, tick, guess, wide)
     if first.failing is None or first.passing is None:  # no rate for the others to start from
         return first
     brackets = [first]
@@ -190,6 +202,7 @@ def _bracket(
     trial: int,
     tick: Callable[[], None],
     guess: float = math.nan,
+    wide: float = 1.1,
 ) -> BreakingLoad:
     """Close in on one trial's breaking rate, looking first where it is guessed to be."""
     seen: dict[float, Evaluation] = {}
@@ -200,10 +213,10 @@ def _bracket(
             seen[rate] = evaluate(rate, trial)
         return seen[rate]
 
-    step = 1.05 if trial else 1.5
+    step = _STEP if trial == 0 else _STEP_OF_OTHER_TRIALS
     misses = Monotone(lambda rate: bool(at(rate).misses))
     if math.isfinite(guess):
-        aim(misses, start, step, guess)
+        aim(misses, start, step, guess, wide)
     low, high = search(misses, start, step)
     for _ in range(_DESCENTS):
         if high is None or low is not None or at(high).idle:

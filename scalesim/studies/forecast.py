@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scalesim.errors import InvalidModel
+from scalesim.results.wording import number
 from scalesim.studies.answer import Break, Fix, Forecast, MonthPoint
 from scalesim.studies.blame import culprit, culprit_when_idle, held_in_front
 from scalesim.studies.breaking import BreakingLoad, Evaluator, find_breaking_load, in_threads
@@ -176,9 +177,13 @@ class _Study:
             topology, self.traffic, self.objective, requests=self.requests, seed=self.seed
         )
 
-    def search(self, topology: Topology, start: float, trials: int) -> BreakingLoad:
+    def search(
+        self, topology: Topology, start: float, trials: int, guess: float = math.nan
+    ) -> BreakingLoad:
         """Return the breaking load of a variant."""
-        return find_breaking_load(self.evaluator(topology), start, trials=trials, tick=self.count)
+        return find_breaking_load(
+            self.evaluator(topology), start, trials=trials, tick=self.count, guess=guess
+        )
 
     def month_points(self, topology: Topology) -> tuple[MonthPoint, ...]:
         """Return every month, simulated at its peak."""
@@ -245,12 +250,7 @@ class _Study:
         for lever in self.levers(broken, min(1.15 * horizon / base, most)):
             option = self.try_lever(lever, base, book, region)
             if option is not None and base * 1.02 < option.reach < horizon:
-                # Something else breaks before the horizon: no more of this one than that load asks.
-                smaller = self.levers(broken, 1.08 * option.reach / base)
-                same = next((each for each in smaller if each.field == lever.field), lever)
-                less = self.try_lever(same, base, book, region) if same != lever else None
-                if less is not None and less.reach > 0.97 * option.reach:
-                    option = less
+                option = self.no_more_than_needed(broken, option, base, book, region)
             if option is not None:
                 tried.append(option)
         useful = [each for each in tried if each.reach > broken.rate * 1.02]
@@ -262,10 +262,26 @@ class _Study:
             return not lasts, each.usd if lasts else -each.reach
 
         best = min(useful, key=worth)
-        after = self.describe(self.search(best.variant, best.reach, self.trials))
-        words = tuple(f"{each.lever}: breaks at {each.reach:,.4g}/s" for each in tried)
+        after = self.describe(
+            self.search(best.variant, _beyond(base), self.trials, guess=best.reach)
+        )
+        words = tuple(f"{each.lever}: breaks at {number(each.reach, 4)}/s" for each in tried)
         holds = after is None or after.rate_low > horizon
         return Fix(best.lever, after, holds, words), best.variant
+
+    def no_more_than_needed(
+        self, broken: Break, option: _Tried, base: float, book: PriceBook, region: str | None
+    ) -> _Tried:
+        """Return the same lever, smaller, if it reaches as far: something else breaks there."""
+        seen = [option.lever]
+        for margin in (1.03, 1.08):
+            for lever in self.levers(broken, margin * option.reach / base):
+                if lever.field == option.lever.field and lever not in seen:
+                    seen.append(lever)
+                    less = self.try_lever(lever, base, book, region, option.reach)
+                    if less is not None and less.reach > 0.97 * option.reach:
+                        return less
+        return option
 
     def levers(self, broken: Break, factor: float) -> list[Lever]:
         """Return the levers for what broke, sized to carry `factor` times the load."""
@@ -274,16 +290,26 @@ class _Study:
         return list(levers_for(self.topology, broken.component, resource, factor, sharded_by))
 
     def try_lever(
-        self, lever: Lever, base: float, book: PriceBook, region: str | None
+        self,
+        lever: Lever,
+        base: float,
+        book: PriceBook,
+        region: str | None,
+        guess: float = math.nan,
     ) -> _Tried | None:
         """Return what a lever reaches, simulated in place; None if the model forbids it."""
         try:
             variant = self.topology.vary(lever.changes)
-            load = self.search(variant, base * 1.3, 1)
+            load = self.search(variant, _beyond(base), 1, guess)
         except InvalidModel:
             return None
         usd = monthly_cost(variant, book, region).total_usd_per_month or 0.0
         return _Tried(lever, variant, load.low if load.failing is None else load.rate, usd)
+
+
+def _beyond(base: float) -> float:
+    """Return where the search for what a lever carries starts, so that all have one grid."""
+    return 1.3 * base
 
 
 class _Tried(NamedTuple):

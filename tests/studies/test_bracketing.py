@@ -11,7 +11,9 @@ from scalesim.studies.bracketing import HIGHEST_RATE, RATIO, Monotone, aim, sear
 from scalesim.studies.breaking import likely_breaking_rate
 
 
-def asked(limit: float, guess: float | None) -> tuple[tuple[float | None, float | None], int]:
+def asked(
+    limit: float, guess: float | None, wide: float = 1.1
+) -> tuple[tuple[float | None, float | None], int]:
     """Return what a search finds, and how many questions it asked."""
     rates = []
 
@@ -21,7 +23,7 @@ def asked(limit: float, guess: float | None) -> tuple[tuple[float | None, float 
 
     misses = Monotone(ask)
     if guess is not None:
-        aim(misses, 100.0, 1.5, guess)
+        aim(misses, 100.0, 1.5, guess, wide)
     found = search(misses, 100.0, 1.5)
     assert len(set(rates)) == len(rates)
     return found, len(rates)
@@ -42,6 +44,12 @@ def test_the_answer_does_not_depend_on_the_guess(limit, error) -> None:
 def test_a_good_guess_spares_half_of_the_questions(limit) -> None:
     assert asked(limit, limit * 1.05)[1] <= asked(limit, None)[1] * 0.75
     assert asked(limit, limit)[1] == 2
+
+
+@pytest.mark.parametrize("error", [0.98, 0.99, 1.01, 1.02])
+def test_a_guess_that_was_simulated_spares_more(error) -> None:
+    assert asked(340.0, 340.0 * error, 1.02)[1] <= 6
+    assert asked(340.0, 340.0 * error, 1.02)[0] == asked(340.0, None)[0]
 
 
 def test_there_may_be_no_limit() -> None:

@@ -265,6 +265,22 @@ def test_a_lever_that_does_not_reach_the_month_that_breaks_is_no_fix():
     assert "carries the 5,000/s of month 2: back." in answer.verdict
 
 
+def test_a_lever_is_no_larger_than_what_breaks_next_asks_and_few_simulations_find_it():
+    answer = ss.forecast(
+        two_servers_in_a_row(),
+        ss.Traffic(50.0),
+        growth=0.5,
+        months=12,
+        objective=ss.Objective(latency=0.5),
+        requests=5_000,
+    )
+    assert answer.fix is not None
+    assert answer.fix.next_break is not None
+    assert answer.fix.next_break.component == "front"
+    assert str(answer.fix.lever) == "back.instances 1 -> 7"
+    assert answer.simulations < 95
+
+
 def test_the_line_in_front_of_held_resources_is_explained():
     topology = ss.Topology(
         ss.Service("web", workers=40, cores=40, endpoints={"get": [ss.call("db.read")]}),
