@@ -115,7 +115,7 @@ def format_quantity(value: float, unit: str) -> str:
         # A small whole number is what a person would write: 10 min, 500 ms, 2 GiB.
         scaled = value / DIMENSIONS[unit][name]
         plain = f"{scaled:.0f}" + ("" if name[0] in "/%" else " ") + name
-        if 1 <= scaled < 1000 and scaled.is_integer() and parse_quantity(plain, unit) == value:
+        if 1 <= abs(scaled) < 1000 and scaled.is_integer() and parse_quantity(plain, unit) == value:
             return plain
     for name in _PREFERRED[unit]:
         scaled = value / DIMENSIONS[unit][name]
