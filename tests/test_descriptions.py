@@ -101,9 +101,23 @@ def test_quantities_survive_being_written(value, unit) -> None:
 def test_quantities_are_written_shortly() -> None:
     written = [
         units.format_quantity(value, unit)
-        for value, unit in [(0.005, "s"), (600.0, "s"), (2.0 * 2**30, "B"), (125e6, "B/s")]
-    ]
-    assert written == ["5 ms", "10 min", "2 GiB", "1 Gbit/s"]
+        for value, unit in [
+            (0.005, "s"), (600.0, "s"), (2.0 * 2**30, "B"), (125e6, "B/s"), (-0.004, "s"),
+            (16 / 60, "1/s"), (1 / 7200, "1/s"), (2.5, "1/s"), (800.0, "1/s"),
+        ]
+    ]  # fmt: skip
+    assert written == [
+        "5 ms", "10 min", "2 GiB", "1 Gbit/s", "-4 ms", "16/min", "0.5/h", "2.5/s", "800/s",
+    ]  # fmt: skip
+
+
+def test_figures_in_text_have_no_exponents() -> None:
+    given = [(55278.4, 4), (112.3, 2), (0.0123456, 4), (0.0, 4), (999.96, 4), (-1234.5, 3)]
+    found = [units.significant(value, digits) for value, digits in given]
+    assert found == ["55,280", "110", "0.01235", "0", "1,000", "-1,230"]
+    assert units.significant(math.inf) == "inf"
+    assert units.counted(1, "line is", "lines are") == "1 line is"
+    assert units.counted(1200, "line is", "lines are") == "1,200 lines are"
 
 
 def test_constructors_of_units() -> None:
