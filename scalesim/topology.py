@@ -14,15 +14,14 @@ from typing import Any
 
 from scalesim.components import Cache, Component, LoadBalancer, Service
 from scalesim.components.base import COMPONENTS, Reference
-from scalesim.errors import InvalidModel, Problem, nearest
-from scalesim.fields import params
+from scalesim.errors import InvalidModel, Problem, nearest, shown
+from scalesim.fields import Name, is_sequence, params
 
 __all__ = ["Topology"]
 
-_SHOWN = 30
-"""Names that a message lists."""
-_MOST_DANGLING = 100
-"""Wrong references that are reported."""
+_NAME = Name("a reference", dotted=True)
+_SHOWN, _MOST_DANGLING = 30, 100
+"""Names that a message lists, and wrong references that are reported."""
 
 
 class Topology:
@@ -110,13 +109,9 @@ class Topology:
                 problems.append(_unknown(f"vary {path!r}", (), name, parts))
             elif field not in params(type(parts[name])) or field == "name":
                 known = [each for each in params(type(parts[name])) if each != "name"]
-                problems.append(
-                    Problem(
-                        f"vary {path!r}",
-                        f'{parts[name].type_name} "{name}" has no field "{field}". '
-                        f"{nearest(field, known)}Known: {', '.join(known)}",
-                    )
-                )
+                message = f'{parts[name].type_name} "{name}" has no field "{field}". '
+                message += f"{nearest(field, known)}Known: {', '.join(known)}"
+                problems.append(Problem(f"vary {path!r}", message))
             else:
                 parts[name] = dataclasses.replace(parts[name], **{field: value})
         if problems:
@@ -135,12 +130,14 @@ def _rebuild(components: tuple[Component, ...], entry: str) -> Topology:
 def check(components: tuple[Any, ...], entry: Any) -> Iterator[Problem]:
     """Yield every problem of a topology; paths start with the component's name."""
     seen: dict[str, Component] = {}
-    sound = True
+    sound, whole = True, True
     for index, each in enumerate(components):
         if not isinstance(each, Component):
             known = ", ".join(cls.__name__ for cls in COMPONENTS.members.values())
-            yield Problem(f"component {index + 1}", f"got {each!r}, allowed is one of {known}")
-            sound = False
+            hint = "; give the components one by one" if is_sequence(each) else ""
+            message = f"got {shown(each)}, allowed is one of {known}{hint}"
+            yield Problem(f"component {index + 1}", message)
+            sound, whole = False, False
             continue
         own = [_named(each, problem) for problem in each.check()]
         yield from own
@@ -157,7 +154,7 @@ def check(components: tuple[Any, ...], entry: Any) -> Iterator[Problem]:
         seen.setdefault(each.name, each)
     # Each looks through all names; nobody reads that many.
     dangling = list(itertools.islice(_dangling(seen, entry), _MOST_DANGLING))
-    yield from dangling
+    yield from dangling if whole else ()  # what is no component may be the one referred to
     if sound and not dangling:
         yield from _cycles(seen) or _unused(seen, entry) or _homeless(seen, entry)
 
@@ -251,15 +248,19 @@ def _dangling(parts: Mapping[str, Component], entry: Any) -> Iterator[Problem]:
                 yield _named(part, problem)
         if isinstance(part, LoadBalancer) and isinstance(part.targets, tuple):
             yield from _balancer_problems(parts, name, part)
-    if not isinstance(entry, str) or entry not in parts:
-        yield _unknown("entry", ("entry",), str(entry), parts)
+    if not isinstance(entry, str):
+        got = "nothing" if entry is None else shown(entry)
+        yield Problem("entry", f"got {got}, allowed is the name of a component", ("entry",))
+    elif entry not in parts:
+        yield _unknown("entry", ("entry",), entry, parts)
     elif not endpoints(parts, entry) and not parts[entry].forwards_to():
         yield Problem("entry", f'"{entry}" offers no endpoint', ("entry",))
 
 
 def _references(part: Component) -> list[Reference]:
     try:
-        return [each for each in part.references() if isinstance(each.target, str)]
+        # What is no name has been reported as such.
+        return [each for each in part.references() if not any(_NAME.check(each.target))]
     except (TypeError, AttributeError):
         return []  # a malformed field, which has been reported already
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 __all__ = [
     "DIMENSIONS",
+    "counted",
     "days",
     "format_quantity",
     "gib",
@@ -115,9 +116,11 @@ def format_quantity(value: float, unit: str) -> str:
         # A small whole number is what a person would write: 10 min, 500 ms, 2 GiB.
         scaled = value / DIMENSIONS[unit][name]
         plain = f"{scaled:.0f}" + ("" if name[0] in "/%" else " ") + name
-        if 1 <= scaled < 1000 and scaled.is_integer() and parse_quantity(plain, unit) == value:
+        if 1 <= abs(scaled) < 1000 and scaled.is_integer() and parse_quantity(plain, unit) == value:
             return plain
-    for name in _PREFERRED[unit]:
+    for name in (*_PREFERRED[unit], *_ALSO.get(unit, ())):
+        if name not in _PREFERRED[unit] and len(best) <= _SHORT:
+            break
         scaled = value / DIMENSIONS[unit][name]
         for number in (f"{scaled:.0f}", f"{scaled:.6g}", repr(scaled)):
             candidate = number + ("" if name[0] in "/%" else " ") + name
@@ -127,6 +130,9 @@ def format_quantity(value: float, unit: str) -> str:
 
 
 _BASE_NAME = {"1/s": "/s", "1/month": "/month"}
+_ALSO = {"1/s": ("/min", "/h")}
+"""Units that are written only where the others make long texts: 16/min is 0.2666666666666666/s."""
+_SHORT = 8
 _PREFERRED = {
     "s": ("h", "min", "s", "ms", "us"),
     "B": ("GiB", "MiB", "KiB", "GB", "MB", "kB", "B"),
@@ -149,6 +155,11 @@ def significant(value: float, digits: int = 4) -> str:
     places = max(digits - 1 - math.floor(math.log10(abs(rounded))), 0)
     text = f"{rounded:,.{places}f}"
     return text.rstrip("0").rstrip(".") if places else text
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """Return a number and what it counts: ``1 line is``, ``2 lines are``."""
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def _is_reciprocal(factor: float) -> bool:

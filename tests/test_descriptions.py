@@ -101,9 +101,23 @@ def test_quantities_survive_being_written(value, unit) -> None:
 def test_quantities_are_written_shortly() -> None:
     written = [
         units.format_quantity(value, unit)
-        for value, unit in [(0.005, "s"), (600.0, "s"), (2.0 * 2**30, "B"), (125e6, "B/s")]
-    ]
-    assert written == ["5 ms", "10 min", "2 GiB", "1 Gbit/s"]
+        for value, unit in [
+            (0.005, "s"), (600.0, "s"), (2.0 * 2**30, "B"), (125e6, "B/s"), (-0.004, "s"),
+            (16 / 60, "1/s"), (1 / 7200, "1/s"), (2.5, "1/s"), (800.0, "1/s"),
+        ]
+    ]  # fmt: skip
+    assert written == [
+        "5 ms", "10 min", "2 GiB", "1 Gbit/s", "-4 ms", "16/min", "0.5/h", "2.5/s", "800/s",
+    ]  # fmt: skip
+
+
+def test_figures_in_text_have_no_exponents() -> None:
+    given = [(55278.4, 4), (112.3, 2), (0.0123456, 4), (0.0, 4), (999.96, 4), (-1234.5, 3)]
+    found = [units.significant(value, digits) for value, digits in given]
+    assert found == ["55,280", "110", "0.01235", "0", "1,000", "-1,230"]
+    assert units.significant(math.inf) == "inf"
+    assert units.counted(1, "line is", "lines are") == "1 line is"
+    assert units.counted(1200, "line is", "lines are") == "1,200 lines are"
 
 
 def test_constructors_of_units() -> None:
@@ -391,7 +405,10 @@ INTEGER = "allowed is a whole number from"
         (web(ss.compute(-1.0)), "endpoints.get.steps.0.demand.value: got -1"),
         (web(ss.compute(math.nan)), "demand.value: got nan"),
         (web(ss.compute(math.inf)), "demand.value: got inf"),
-        (web(ss.compute("5 ms")), 'steps.0.demand: "5 ms" is not a distribution'),
+        (web(ss.compute("5 ms")), "in Python write a number of s: 0.005, as ss.ms(5)"),
+        (web(ss.compute("5 MB")), 'steps.0.demand: "5 MB" is not a distribution'),
+        (web(ss.compute(ss.Exponential(-0.004))), "demand.mean: got -4 ms, allowed is a number of"),
+        (web(name="12"), "letters, digits, _ and -, beginning with a letter or _"),
         (web(ss.compute(None)), "steps.0.demand"),
         (web(ss.sleep(-2.0)), "steps.0.time.value: got -2"),
         (web(ss.compute(ss.Exponential(0.0))), "demand.mean: got 0"),
@@ -617,9 +634,10 @@ def test_problems_of_retries(retry, message) -> None:
         ([web(), web()], "web", 'service "web": the name is taken by a service; names must be'),
         ([web(), DB], "web", 'database "db": nothing reaches it from the entry "web"'),
         ([web()], "wep", 'entry: there is no component "wep". Did you mean "web"? Known: web'),
-        ([web()], None, 'entry: there is no component "None"'),
+        ([web()], None, "entry: got nothing, allowed is the name of a component"),
+        ([web()], web(), "entry: got Service(name='web', "),
         ([], "web", 'entry: there is no component "web". Known: none'),
-        ([web(), "db"], "web", "component 2: got 'db', allowed is one of "),
+        ([web(), "db"], "web", 'component 2: got "db", allowed is one of '),
         (
             [web(ss.call("back.get")), web(ss.call("web.get"), name="back")],
             "web",
@@ -691,6 +709,35 @@ def test_problems_of_retries(retry, message) -> None:
 def test_problems_between_components(components, entry, expected) -> None:
     found = problems(*components, entry=entry)
     assert any(expected in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("components", "expected"),
+    [
+        ([[web(), DB]], "give the components one by one"),
+        ([web(ss.call(""))], 'got "", allowed is a reference'),
+        ([web(ss.call("db.read", retry=ss.Retry(1, backoff=[0.1]))), DB], "attempts: got 1"),
+        ([web(memory=-3)], "memory: got -3 B"),
+    ],
+)
+def test_one_fault_gives_one_short_problem(components, expected) -> None:
+    (found,) = problems(*components, entry="web")
+    assert expected in found
+    assert len(found) < 250
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (ss.RateProfile([], bucket=60), "rates: got an empty list"),
+        (ss.RateProfile([1e12] * 1440, bucket=60), "at most 1e+09; 1439 more are wrong so"),
+        ([1.0, 2.0], "rates that change over time are a RateProfile(rates, bucket=...)"),
+        ("150/s", "which is text for files; in Python write a number per s: 150"),
+    ],
+)
+def test_one_fault_of_a_rate_gives_one_problem(rate, expected) -> None:
+    (found,) = [each.message for each in ss.Traffic(rate).check()]
+    assert expected in f"rates: {found}"
 
 
 @pytest.mark.parametrize(

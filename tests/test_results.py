@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -313,9 +314,21 @@ def test_to_dict_of_an_empty_run_is_json_too() -> None:
     assert data["latency_mean_s"] is None
     assert data["error_ratio"] is None
     assert data["throughput_rps"] == 0.0
-    assert results.summary()
+    text = results.summary()
+    assert "nan" not in text
+    assert "error ratio none" in text
+    assert "bottleneck: none, for nothing was used" in text
     assert results._repr_html_()
     assert len(results.series()) == 80
+
+
+def test_a_summary_shows_figures_without_exponents() -> None:
+    server = ss.Service("server", endpoints={"get": [ss.compute(ss.Exponential(0.01))]})
+    results = ss.simulate(ss.Topology(server, entry="server"), ss.Traffic(95.0), duration=60.0)
+    figures = next(line for line in results.summary().splitlines() if "latency of" in line)
+    assert re.fullmatch(r"[^:]*:( [a-z0-9]+ [\d,.]+( ± [\d,.]+)? ms( \(at least [\d,.]+ ms\))?,?)+",
+                        figures), figures  # fmt: skip
+    assert "(at least " in figures
 
 
 def test_a_model_without_resources_has_no_bottleneck() -> None:

@@ -115,8 +115,8 @@ class Retry(Description):
         grows = isinstance(backoff, (int, float))
         if not grows and (self.factor, self.cap) != (_FACTOR, _CAP):
             yield Problem("", "factor and cap are for a backoff that is one number", ("backoff",))
-        if isinstance(backoff, tuple) and self.attempts is not None:
-            waits = self.attempts - 1 if isinstance(self.attempts, int) else len(backoff)
+        if isinstance(backoff, tuple) and isinstance(self.attempts, int) and self.attempts > 1:
+            waits = self.attempts - 1
             if len(backoff) > waits:
                 message = f"got {len(backoff)} waits, {self.attempts} attempts have {waits} between"
                 yield Problem("", message, ("backoff",))

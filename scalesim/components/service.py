@@ -194,7 +194,7 @@ class Service(MachineComponent):
         yield from check_slowdown(self.contention, self.coherency, self.cpu_discipline)
         yield from self._check_cores()
         if isinstance(self.memory, (int, float)) and isinstance(self.memory_base, (int, float)):
-            if self.memory_base >= self.memory:
+            if 0 < self.memory <= self.memory_base:
                 yield Problem(
                     "",
                     f"memory_base is {self.memory_base:g} bytes, memory {self.memory:g}; "

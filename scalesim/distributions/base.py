@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from scalesim.fields import Description, Family, Given, Kind, Number, OneOf
+from scalesim.errors import Problem, shown
+from scalesim.fields import Description, Family, Given, Kind, Number, OneOf, in_python
 
 __all__ = ["FAMILY", "Amount", "Distribution", "SamplerRow", "amounts", "sizes", "times"]
 
@@ -71,6 +72,13 @@ class _DistributionOf(OneOf):
 
     unit: str = "s"
 
+    def check(self, value: Any) -> Iterator[Problem]:
+        hint, inherited = in_python(value, self.unit), super().check
+        if hint:
+            yield Problem("", f"got {shown(value)}, {hint}")
+        else:
+            yield from self._within(lambda given: list(inherited(given)), value)
+
     def decode(self, node: Any) -> Any:
         return self._within(super().decode, node)
 
@@ -104,8 +112,14 @@ def sizes() -> Kind:
 class Amount(Number):
     """A parameter of a distribution: a time or a size, whichever the field around it measures."""
 
+    def _measured(self) -> Number:
+        return Number(_measured_unit.get(), self.above, self.at_least, self.at_most)
+
+    def check(self, value: Any) -> Iterator[Problem]:
+        yield from self._measured().check(value)
+
     def decode(self, node: Any) -> Any:
-        return Number(_measured_unit.get(), self.above, self.at_least).decode(node)
+        return self._measured().decode(node)
 
     def encode(self, value: Any) -> Any:
         return Number(_measured_unit.get()).encode(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from scalesim.fields.containers import FrozenMap, ListOf, MapOf, Span
 from scalesim.fields.description import (
+    KINDS,
     Description,
     Family,
     Nested,
@@ -20,9 +21,20 @@ from scalesim.fields.description import (
     params,
 )
 from scalesim.fields.given import AsTuple, Given, Values
-from scalesim.fields.kinds import DecodeError, Flag, Integer, Kind, Name, Number, fail, is_sequence
+from scalesim.fields.kinds import (
+    DecodeError,
+    Flag,
+    Integer,
+    Kind,
+    Name,
+    Number,
+    fail,
+    in_python,
+    is_sequence,
+)
 
 __all__ = [
+    "KINDS",
     "AsTuple",
     "DecodeError",
     "Description",
@@ -43,6 +55,7 @@ __all__ = [
     "Values",
     "described",
     "fail",
+    "in_python",
     "is_sequence",
     "param",
     "params",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scalesim.errors import Problem, shown
-from scalesim.fields.kinds import DecodeError, Integer, Kind, Name, fail, is_sequence
+from scalesim.fields.kinds import DecodeError, Integer, Kind, Name, Number, fail, is_sequence
 
 __all__ = ["FrozenMap", "ListOf", "MapOf", "Span"]
+
+_SHOWN = 3
+"""Wrong numbers of a list that are reported one by one."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,16 @@ class ListOf(Kind):
             return
         if self.non_empty and not value:
             yield Problem("", "got an empty list, at least one item is needed")
-        for index, each in enumerate(value):
-            for problem in self.item.check(each):
-                yield problem.under(index)
+        problems = [
+            problem.under(index)
+            for index, each in enumerate(value)
+            for problem in self.item.check(each)
+        ]
+        rest = len(problems) - 1
+        if isinstance(self.item, Number) and rest >= _SHOWN:  # a day of minutes, all too large
+            first = problems[0]
+            problems = [replace(first, message=f"{first.message}; {rest} more are wrong so")]
+        yield from problems
 
     def decode(self, node: Any) -> Any:
         if self.alone and not isinstance(node, list):

@@ -12,10 +12,16 @@ from scalesim.errors import Problem, nearest, shown
 from scalesim.fields.containers import MapOf
 from scalesim.fields.kinds import NAME, UNREAD, DecodeError, Kind, fail, plain
 
-__all__ = ["Description", "Family", "Nested", "OneOf", "Param", "described", "param", "params"]
+__all__ = [
+    "KINDS", "Description", "Family", "Nested", "OneOf", "Param", "described", "param", "params",
+]  # fmt: skip
 
 D = TypeVar("D", bound="Description")
 T = TypeVar("T")
+
+
+KINDS: set[str] = set()
+"""The names of the members of all families."""
 
 
 class Family:
@@ -37,6 +43,7 @@ class Family:
                 raise ValueError(f"{self.what} {name!r} is registered twice")
             cls.type_name = name
             self.members[name] = cls
+            KINDS.add(name)
             return cls
 
         return register

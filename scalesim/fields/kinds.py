@@ -25,6 +25,7 @@ __all__ = [
     "Name",
     "Number",
     "fail",
+    "in_python",
     "is_sequence",
     "plain",
 ]
@@ -32,6 +33,7 @@ __all__ = [
 _LARGEST = int(sys.float_info.max)
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+NAME_RULE = "letters, digits, _ and -, beginning with a letter or _"
 
 UNREAD: tuple[Any, ...] = ()
 """Stands for what can't be read: neither a number, a name nor a description, and nothing in it."""
@@ -107,6 +109,19 @@ def fail(message: str, *path: str | int) -> DecodeError:
     return DecodeError([Problem("", message, path)])
 
 
+def in_python(value: Any, unit: str) -> str:
+    """Return how to write a quantity that was given as a file has it, or an empty string."""
+    if not isinstance(value, str) or unit not in DIMENSIONS:
+        return ""
+    try:
+        number = parse_quantity(value, unit)
+    except ValueError:
+        return ""
+    measured = f"a number of {unit}".replace(" of 1/", " per ")
+    helper = f", as ss.ms({number * 1e3:.12g})" if unit == "s" and abs(number) < 1 else ""
+    return f"which is text for files; in Python write {measured}: {number:.12g}{helper}"
+
+
 @dataclass(frozen=True)
 class Number(Kind):
     """A finite real number in base unit `unit`, within bounds (`infinite` allows ``inf``)."""
@@ -119,7 +134,8 @@ class Number(Kind):
 
     def check(self, value: Any) -> Iterator[Problem]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            yield Problem("", f"got {shown(value)}, allowed is {self.allowed()}")
+            hint = in_python(value, self.unit) or f"allowed is {self.allowed()}"
+            yield Problem("", f"got {shown(value)}, {hint}")
         elif isinstance(value, int) and abs(value) > _LARGEST:
             yield Problem("", f"got {shown(value)}, which is too large")
         elif math.isnan(value) or (math.isinf(value) and not self.infinite):
@@ -145,6 +161,8 @@ class Number(Kind):
 
     def text(self, value: float) -> str:
         """Return `value` for a message, with its unit."""
+        if self.unit in DIMENSIONS and value:
+            return format_quantity(value, self.unit)  # -4 ms, as a file has it
         return f"{value:g} {self.unit}".strip().replace(" 1/", "/")
 
     def decode(self, node: Any) -> Any:
@@ -249,7 +267,7 @@ class Flag(Kind):
 
 @dataclass(frozen=True)
 class Name(Kind):
-    """A name (letters, digits, ``_``, ``-``), a reference (``db.read``), or one of `choices`."""
+    """A name (see `NAME_RULE`), a reference (``db.read``), or one of `choices`."""
 
     what: str = "a name"
     choices: tuple[str, ...] = ()
@@ -278,7 +296,7 @@ class Name(Kind):
             return f"one of {', '.join(self.choices)}"
         if self.pattern:
             return self.what
-        form = "name or name.endpoint" if self.dotted else "letters, digits, _ and -"
+        form = "name or name.endpoint" if self.dotted else NAME_RULE
         return f"{self.what} ({form})"
 
     def decode(self, node: Any) -> Any:

@@ -27,6 +27,7 @@ from scalesim.io.access_log_counts import (
 from scalesim.io.access_log_lines import BadLineError, LogLine, parse_line, read_lines
 from scalesim.io.access_log_profile import Clock, clock_text
 from scalesim.traffic import Traffic
+from scalesim.units import counted
 
 __all__ = ["BadLine", "LogTraffic", "traffic_from_log"]
 
@@ -276,7 +277,8 @@ class _Tally:
         return mix, {name: self.rules.patterns(name) for name in mix}, notes
 
     def _notes(self) -> list[str]:
-        notes = [f"left out: {count:,} lines, {why}" for why, count in self.reasons.most_common(5)]
+        left_out = self.reasons.most_common(5)
+        notes = [f"left out: {counted(count, 'line', 'lines')}, {why}" for why, count in left_out]
         for what, counter in (("paths", self.keys), ("networks", self.networks)):
             if counter.tail_count:
                 notes.append(
@@ -292,7 +294,7 @@ class _Tally:
         return notes
 
     def _ratio(self, count: int) -> str:
-        return f"{count:,} requests ({count / self.used:.1%})"
+        return f"{counted(count, 'request', 'requests')} ({count / self.used:.1%})"
 
 
 def _check(tally: _Tally, source: str) -> None:

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from functools import lru_cache
 
-from scalesim.distributions import Empirical
+from scalesim.distributions import Constant, Distribution, Empirical
 from scalesim.traffic import Measured
 
 __all__ = ["MAX_NAMES", "NameCounter", "PathTree", "SizeCounter", "network_of", "path_parts"]
@@ -189,12 +189,14 @@ class SizeCounter:
         shift = max(0, size.bit_length() - 12)
         self.counts[size >> shift << shift] += 1
 
-    def distribution(self) -> Empirical:
+    def distribution(self) -> Distribution:
         """Return 101 quantiles, moved where needed so that the mean is the mean counted.
 
         Straight lines between percentiles would make a few huge files weigh far too much.
         """
         number = self.counts.total()
+        if len(self.counts) == 1:  # as far as is counted, all are of one size
+            return Constant(float(round(self.total / number)))
         ordered = sorted(self.counts.items())
         quantiles: list[float] = []
         place, before = 0, 0  # values before ordered[place]

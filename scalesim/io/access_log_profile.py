@@ -11,11 +11,13 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from scalesim.traffic import RateProfile
+from scalesim.units import counted, format_quantity
 
 __all__ = ["Clock", "clock_text", "duration_text"]
 
 _DAY = 86_400
 _PEAK = 900.0
+_LONGEST_TEXT = 10  # 0.1234567/s
 
 
 class Clock:
@@ -121,11 +123,12 @@ class Clock:
         notes = []
         missing = max(self.days) - min(self.days) + 1 - len(self.days)
         if missing:
-            notes.append(f"{missing} days in between have no line; they count as not logged")
+            days = counted(missing, "day in between has", "days in between have")
+            notes.append(f"{days} no line; they count as not logged")
         if self.backwards:
             notes.append(
-                f"{self.backwards:,} lines are earlier than one before them, by at most "
-                f"{duration_text(self.furthest_back)}; each is counted at its own time"
+                f"{counted(self.backwards, 'line is', 'lines are')} earlier than one before, by at "
+                f"most {duration_text(self.furthest_back)}; each is counted at its own time"
             )
         if len(self.offsets) > 1:
             zones = ", ".join(map(_zone, sorted(self.offsets)))
@@ -153,8 +156,14 @@ def _pooled(buckets: list[tuple[int, int]], size: int) -> tuple[float, ...]:
     rates: list[float] = []
     for group in groups:
         requests, seconds = (sum(column) for column in zip(*group, strict=True))
-        rates += [requests / seconds] * len(group)
+        rates += [_short(requests / seconds)] * len(group)
     return tuple(rates)
+
+
+def _short(rate: float) -> float:
+    """Return a rate that files show without 17 digits: exact as 16/min, or to 7 digits."""
+    exact = len(format_quantity(rate, "1/s")) <= _LONGEST_TEXT
+    return rate if exact else float(f"{rate:.7g}")
 
 
 def duration_text(seconds: float) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scalesim.errors import InvalidInput, InvalidModel, Problem, nearest, shown
-from scalesim.fields import DecodeError, Kind, Nested, OneOf
+from scalesim.fields import KINDS, DecodeError, Kind, Nested, OneOf
 from scalesim.io.components import read_components
 from scalesim.io.model import Model
 from scalesim.io.yaml_nodes import MAX_BYTES, MAX_PROBLEMS, Document, Node, parse
@@ -185,10 +185,16 @@ class _Reading:
 
     def add(self, problem: Problem) -> None:
         """Keep `problem`; its path starts at the top of the file."""
-        subject = problem.subject or ".".join(map(str, problem.path))
-        self._keep(
-            Problem(subject, problem.message, problem.path, self.document.place(problem.path))
+        path = problem.path
+        fields, written = (
+            ".".join(map(str, each[3 if path[:2] == ("topology", "components") else 0 :]))
+            for each in (path, self.root.written(path, KINDS))
         )
+        # Descriptions name fields; the file may have shorthand for them, and names of kinds.
+        subject = problem.subject or fields
+        if fields and subject.endswith(fields):
+            subject = f"{subject.removesuffix(fields)}{written}".removesuffix(": ")
+        self._keep(Problem(subject, problem.message, path, self.document.place(path)))
 
     def _keep(self, problem: Problem) -> None:
         line, column = problem.place.rsplit(":", 2)[1:]

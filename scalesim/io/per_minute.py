@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from scalesim.errors import InvalidInput, Problem, shown
 from scalesim.reading import read_text
 from scalesim.traffic import RateProfile, Traffic
+from scalesim.units import counted
 
 __all__ = ["CsvTraffic", "traffic_from_csv"]
 
@@ -77,7 +78,8 @@ def traffic_from_csv(
     counts = table.complete(missing)
     notes = []
     if gaps := len(counts) - len(table.counts):
-        notes.append(f"{gaps:,} minutes are not in the table; they count as 0 requests")
+        minutes = counted(gaps, "minute is", "minutes are")
+        notes.append(f"{minutes} not in the table: counted as 0 requests")
     if len(counts) != _DAY:
         notes.append(
             f"the table has {len(counts):,} minutes, not the {_DAY:,} of a day; the profile is of "

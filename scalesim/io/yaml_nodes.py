@@ -13,8 +13,9 @@ reading, and no recursion depends on the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import yaml
@@ -39,6 +40,11 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,300}")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
+_INSTEAD = {
+    "alias": "write the value out",
+    "anchor": "write the value out where needed",
+    "tag": "values have no tags, and no code is run",
+}
 _HINTS = (
     ("mapping values are not allowed", "unexpected ':'; check the indentation, or quote the text"),
     ("nesting depth", f"nested more than {MAX_DEPTH} deep"),
@@ -113,6 +119,22 @@ class Node(NamedTuple):
             node = node.child(part) or node
         return node.mark
 
+    def written(self, path: tuple[str | int, ...], kinds: Container[str]) -> tuple[str | int, ...]:
+        """Return `path` as the text has it, `kinds` being the names that may stand only there."""
+        node, out = self, []
+        for part in path:
+            while isinstance(node.value, dict) and part not in node.value and len(node.value) == 1:
+                ((name, below),) = node.value.items()
+                if name not in kinds:
+                    break
+                out.append(name)
+                node = below
+            here = isinstance(node.value, dict) and part in node.value
+            if here or (isinstance(node.value, list) and isinstance(part, int)):
+                out.append(part)
+                node = node.child(part) or node
+        return tuple(out)
+
 
 @dataclass(frozen=True)
 class Document:
@@ -147,9 +169,9 @@ def parse(text: str, source: str) -> Document:
         for event in _events(text, source):
             builder.take(event)
     except InvalidInput as error:
-        raise InvalidInput([*builder.refused, *error.problems]) from None
+        raise InvalidInput([*builder.problems(), *error.problems]) from None
     if builder.refused:
-        raise InvalidInput(builder.refused)
+        raise InvalidInput(builder.problems())
     if builder.root is None or builder.root.value is None:
         raise _refuse(source, None, "the file is empty")
     return Document(builder.root, source, tuple(builder.repeated))
@@ -166,9 +188,14 @@ def _events(text: str, source: str) -> Iterator[yaml.Event]:
     try:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
-        raise _refuse(source, error.problem_mark or error.context_mark, _words(error)) from None
+        words = f"not valid {_language(source)}: {_words(error)}"
+        raise _refuse(source, error.problem_mark or error.context_mark, words) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # escapes that are no character
-        raise _refuse(source, None, f"not valid YAML: {error}") from None
+        raise _refuse(source, None, f"not valid {_language(source)}: {error}") from None
+
+
+def _language(source: str) -> str:
+    return "JSON" if source.endswith(".json") else "YAML"
 
 
 def _words(error: yaml.MarkedYAMLError) -> str:
@@ -176,7 +203,7 @@ def _words(error: yaml.MarkedYAMLError) -> str:
     plain = next((hint for sign, hint in _HINTS if sign in problem), None)
     begun = f", begun in line {error.context_mark.line + 1}" if error.context_mark else ""
     detail = f"{problem} {error.context or ''}".strip() + begun
-    return f"not valid YAML: {plain} ({detail})" if plain else f"not valid YAML: {detail}"
+    return f"{plain} ({detail})" if plain else detail
 
 
 def _refuse(source: str, mark: Any, message: str) -> InvalidInput:
@@ -203,7 +230,8 @@ class _Builder:
     def __init__(self, source: str) -> None:
         self.source = source
         self.root: Node | None = None
-        self.refused: list[Problem] = []
+        self.refused: dict[str, Problem] = {}
+        self.refusals: Counter[str] = Counter()
         self.repeated: list[Problem] = []
         self.stack: list[_Frame] = []
         self.count = 0
@@ -228,7 +256,7 @@ class _Builder:
         elif isinstance(event, yaml.CollectionEndEvent):
             self.stack.pop()
         elif isinstance(event, yaml.AliasEvent):
-            self._forbid(event, f'alias "*{_cut(event.anchor)}": write the value out')
+            self._forbid(event, "alias", f"*{_cut(event.anchor)}")
             self._add(event, None)
         elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
             raise _refuse(self.source, event.start_mark, "a second document; a file holds one")
@@ -239,15 +267,27 @@ class _Builder:
             message = f"more than {MAX_NODES:,} values and keys, the limit for a file"
             raise _refuse(self.source, event.start_mark, message)
         if event.anchor is not None:
-            self._forbid(event, f'anchor "&{_cut(event.anchor)}": write the value out where needed')
+            self._forbid(event, "anchor", f"&{_cut(event.anchor)}")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self._forbid(event, f'tag "{_cut(tag)}": values have no tags, and no code is run')
+            self._forbid(event, "tag", _cut(tag))
 
-    def _forbid(self, event: yaml.Event, message: str) -> None:
-        if len(self.refused) < MAX_PROBLEMS:
-            spot = place(self.source, _mark(event))
-            self.refused.append(Problem("", f"{message} (not allowed here)", place=spot))
+    def _forbid(self, event: yaml.Event, what: str, text: str) -> None:
+        message = f'{what} "{text}": {_INSTEAD[what]} (not allowed here)'
+        kind = "alias" if what == "anchor" else what  # the one is of no use without the other
+        first = Problem("", message, place=place(self.source, _mark(event)))
+        self.refused.setdefault(kind, first)
+        self.refusals[kind] += 1
+
+    def problems(self) -> list[Problem]:
+        """Return the first of each kind that is refused, and how many more there are."""
+        more = {kind: count - 1 for kind, count in self.refusals.items()}
+        return [
+            replace(
+                first, message=f"{first.message}{f', and {more[kind]} more' * bool(more[kind])}"
+            )
+            for kind, first in self.refused.items()
+        ]
 
     def _add(self, event: yaml.Event, value: Any) -> Node:
         """Put a value where it belongs and return its node."""

@@ -78,7 +78,7 @@ def _with_interval(found: Estimate) -> str:
     if math.isnan(found.half_width):
         return f"{value} ms"
     if math.isinf(found.half_width):  # it has no upper end: only the lower one says something
-        return f"{value} ms (at least {significant(found.low * 1e3, 3)})"
+        return f"{value} ms (at least {significant(found.low * 1e3, 3)} ms)"
     return f"{value} ± {significant(found.half_width * 1e3, 2)} ms"
 
 

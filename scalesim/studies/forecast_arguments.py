@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from scalesim.errors import InvalidInput, Problem
+from scalesim.errors import InvalidInput, Problem, shown
+from scalesim.fields import in_python
 from scalesim.plan import require_fit
 from scalesim.studies.bracketing import HIGHEST_RATE, LOWEST_RATE
 from scalesim.studies.objective import Objective
@@ -73,7 +74,12 @@ def check_arguments(
         problems.append(Problem("traffic", f"got {type(traffic).__name__}, allowed is a Traffic"))
     else:
         problems += _described("traffic", traffic, Traffic)
-    problems += _described("growth", growth, Growth)
+    if isinstance(growth, Growth):
+        problems += _described("growth", growth, Growth)
+    else:
+        allowed = "allowed is a Growth, or a number: 0.15 is 15 % a month"
+        hint = in_python(growth, "1/month") or allowed
+        problems.append(Problem("growth", f"got {shown(growth)}, {hint}"))
     problems += _described("objective", objective, Objective)
     for name, value, low, high in (
         ("months", months, 1, 1200),

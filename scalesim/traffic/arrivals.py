@@ -15,7 +15,7 @@ from scalesim.components.calls import check_cancel
 from scalesim.components.retries import Retry
 from scalesim.distributions import sizes, times
 from scalesim.distributions.base import AsDistribution, AsDistributionOrNone
-from scalesim.errors import InvalidModel, Problem
+from scalesim.errors import InvalidModel, Problem, shown
 from scalesim.fields import (
     AsTuple,
     Description,
@@ -32,6 +32,7 @@ from scalesim.fields import (
     OneOf,
     Values,
     described,
+    is_sequence,
     param,
 )
 from scalesim.traffic.popularity import POPULARITY, Popularity
@@ -71,9 +72,8 @@ class RateProfile(Description):
     repeat: bool = param(Flag(), "start again after the last bucket", default=True)
 
     def check_together(self) -> Iterator[Problem]:
-        if isinstance(self.rates, tuple) and not any(
-            isinstance(rate, (int, float)) and rate > 0 for rate in self.rates
-        ):
+        rates = self.rates if isinstance(self.rates, tuple) else ()
+        if rates and not any(isinstance(rate, (int, float)) and rate > 0 for rate in rates):
             yield Problem("", "all rates are zero", ("rates",))
 
     @property
@@ -111,7 +111,12 @@ class _Rate(Kind):
     profile = Nested(RateProfile)
 
     def check(self, value: Any) -> Iterator[Problem]:
-        yield from (self.profile if isinstance(value, RateProfile) else self.number).check(value)
+        if is_sequence(value):
+            message = f"got {shown(value)}; rates that change over time are a RateProfile"
+            yield Problem("", f"{message}(rates, bucket=...)")
+        else:
+            kind = self.profile if isinstance(value, RateProfile) else self.number
+            yield from kind.check(value)
 
     def decode(self, node: Any) -> Any:
         return (self.profile if isinstance(node, dict) else self.number).decode(node)

@@ -193,7 +193,9 @@ MISTAKES = {
     "not a queue": ("publish: emails", "publish: orders", ["14:13", "not a message_queue"]),
     "zero instances": ("instances: 4", "instances: 0", ["8:7", "got 0", "from 1 to"]),
     "negative": ("connections: 40", "connections: -4", ["16:30", "got -4"]),
-    "negative time": ("compute: 9 ms", "compute: -9 ms", ["12:13", "got -0.009", "at least 0"]),
+    "negative time": ("compute: 9 ms", "compute: -9 ms", ["12:13", "0.compute: got -9 ms"]),
+    "negative call": ("500 ms, retry", "-1 s, retry", ["13:38", "order.1.call.timeout: got -1 s"]),
+    "empty entry": ("entry: edge", "entry:", ["3:3", "entry: got nothing, allowed is the name"]),
     "nan": ("cv: 1.2", "cv: .nan", ["10:53", ".nan", "a number above 0"]),
     "nan time": ("mean: 4 ms", "mean: nan ms", ["10:41", "got nan"]),
     "inf": ("cv: 1.2", "cv: 1e999", ["10:53", "got inf"]),
@@ -374,7 +376,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
         ("a: \x07\n", "1:4", "U+0007"),
         ("a: \ud800\n", "1:4", "U+D800"),
         (BOMB, "1:4", 'anchor "&a"'),
-        (BOMB, "2:8", 'alias "*a"'),
+        (BOMB, "1:4", "not allowed here), and 5 more"),
         ("a: !!python/object/apply:os.system [true]", "1:4", "no code is run"),
         ("a: !!str 5", "1:4", 'tag "tag:yaml.org,2002:str"'),
         ("a: !x {}", "1:4", 'tag "!x"'),
@@ -388,6 +390,11 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
 def test_texts_that_are_refused(text: str, place: str, words: str) -> None:
     found = problems_of(text)
     assert any(at == place and words in message for at, message in found), found
+
+
+def test_broken_json_is_called_json() -> None:
+    with pytest.raises(InvalidInput, match=r"a\.json:1:2: not valid JSON: "):
+        io.parse_model("{]", "a.json")
 
 
 def test_no_code_runs(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_strict(read, text: str, message: str) -> None:
 def test_missing_minutes_as_zero(read) -> None:
     got = read("minute,requests\n2,60\n5,60\n", missing="zero")
     assert got.traffic.rate.rates == (0.0, 0.0, 1.0, 0.0, 0.0, 1.0)
-    assert "4 minutes are not in the table; they count as 0 requests" in got.notes
+    assert "4 minutes are not in the table: counted as 0 requests" in got.notes
     with pytest.raises(InvalidInput, match="Known: error, zero"):
         read(DAY, missing="none")
 

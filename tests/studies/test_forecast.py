@@ -417,3 +417,14 @@ def test_a_limit_on_the_rate_is_a_lever():
     assert found == ["gate.rate 100 -> 200"]
     window = {"gate.algorithm": "fixed_window", "gate.window": 0.1, "gate.burst": 1}
     assert list(levers_for(topology.vary(window), "gate", "rate", 2.0, False)) == []
+
+
+def test_growth_as_text_says_how_to_write_it() -> None:
+    goal = ss.Objective(latency=1.0)
+    topology = ss.Topology(ss.Service("web", endpoints={"get": [ss.compute(0.001)]}), entry="web")
+    for growth, words in (
+        ("15%/month", "which is text for files; in Python write a number per month: 0.15"),
+        (None, "got None, allowed is a Growth, or a number: 0.15 is 15 % a month"),
+    ):
+        with pytest.raises(ss.InvalidInput, match=words):
+            ss.forecast(topology, ss.Traffic(9.0), growth=growth, objective=goal)
