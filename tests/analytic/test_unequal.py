@@ -145,6 +145,34 @@ def test_the_chain_of_targets_is_of_pools_only(kind, resource) -> None:
     assert "balanced as if at random" in figure.method
 
 
+@pytest.mark.parametrize(
+    ("targets", "policy", "load", "wait", "half"),
+    [  # by a chain of numbers in flight of 4 million events
+        (5, "least_connections", 0.5, 0.001097, 0.00003),
+        (8, "least_connections", 0.85, 0.00684, 0.0002),
+        (20, "least_connections", 0.85, 0.00257, 0.0001),
+        (5, "power_of_two", 0.85, 0.01868, 0.0003),
+        (10, "power_of_two", 0.9, 0.02111, 0.0005),
+    ],
+)
+def test_waits_at_the_least_loaded_of_many(targets, policy, load, wait, half) -> None:
+    topology = ss.Topology(sleeper("web", instances=targets, balancing=policy), entry="web")
+    figure = solve(topology, ss.Traffic(targets * load * 100)).metric("wait_time_mean_s", "web")
+    if load == 0.5:
+        exact(figure, 0.00108641)
+    else:
+        approximate(figure, wait, half)
+    assert figure.value == pytest.approx(wait, rel=0.16)
+
+
+def test_bounded_lines_of_more_than_three_targets() -> None:
+    service = sleeper("web", instances=5, backlog=1, balancing="least_connections")
+    results = solve(ss.Topology(service, entry="web"), ss.Traffic(475.0))
+    figure = results.metric("error_ratio")
+    assert figure.kind == "exact"
+    assert figure.value == pytest.approx(0.1147, abs=0.004)
+
+
 # What a resource's figures are of ------------------------------------------------------------
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.balancing import mean_field, pooled_and_mean_field, shortest_of
 from scalesim.engines.analytic.flows import Flows, Stream
+from scalesim.engines.analytic.least_loaded import least_loaded
 from scalesim.engines.analytic.model import Facility
-from scalesim.engines.analytic.occupancy import Occupancy, birth_death
+from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.pools import Pool, plenty
 from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable, require_variance
 from scalesim.policies.load_balancing import IpHash, PowerOfTwo, Random, RoundRobin
@@ -55,49 +53,11 @@ class Balanced:
             return None
         require_variance(pool.name, pool.law.scv)
         speed = pool.speed(min(pool.size.slots, max(_DEEP, math.ceil(2 * offered))))
-        top, limit = len(speed) - 1, pool.size.limit
+        limit = pool.size.limit
         most = None if limit is None else pool.size.slots + limit
-
-        def at(n: int) -> float:
-            return float(speed[min(n - 1, top)])
-
         if speed[-1] <= pool.rate and most is None:
             raise Unstable(pool.name)
-        total = pool.rate * self.targets
-        chain = shortest_of(self.targets, self.choices, total, at, most)
-        if chain is not None:
-            return chain, NO_DOUBT
-        if most is not None:
-            chain = mean_field(self.choices or self.targets, pool.rate, at, most)
-            return chain, frozenset({"mean field"})
-        return self._between(pool, speed, total), frozenset({"mean field"})
-
-    def _between(self, pool: Pool, speed: np.ndarray, total: float) -> Occupancy:
-        """Return a mixture of the mean-field and the random chain with the wanted mean."""
-        top = len(speed)
-        field = mean_field(
-            self.choices or self.targets,
-            pool.rate,
-            lambda n: float(speed[min(n, top) - 1]),
-        )
-        random = birth_death(pool.rate, speed, None)
-        k = np.arange(1, top * self.targets + 1) / self.targets
-        common = self.targets * np.interp(k, np.arange(top + 1), np.concatenate([[0.0], speed]))
-        pooled = birth_death(total, common, None).mean / self.targets
-        base = pool.rate * pool.law.mean
-        extra = pooled_and_mean_field(max(pooled - base, 0.0), max(field.mean - base, 0.0))
-        wanted = min(base + extra, random.mean)
-        span = random.mean - field.mean
-        weight = min(max((wanted - field.mean) / span, 0.0), 1.0) if span > 0 else 0.0
-        count = max(len(field.probability), len(random.probability) + 400)
-        mixture = np.zeros(count)
-        mixture[: len(field.probability)] += (1 - weight) * field.probability
-        at_random = np.zeros(count)
-        at_random[: len(random.probability)] = random.probability
-        tail = np.arange(1, count - len(random.probability) + 1)
-        at_random[len(random.probability) :] = random.probability[-1] * random.ratio**tail
-        mixture += weight * at_random
-        return Occupancy(mixture / mixture.sum())
+        return least_loaded(self.targets, self.choices, pool.rate, speed, offered, most)
 
 
 def new_arrivals(spacing: Spacing) -> Arrivals:
