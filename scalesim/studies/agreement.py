@@ -28,7 +28,7 @@ STATED_ERROR = {
     "Allen-Cunneen": 0.3,
     "Che": 0.03,
     "arrivals as if Poisson": 0.2,
-    "Schweitzer-Bard": 0.1,
+    "Linearizer": 0.15,
     "as if exponential": 0.3,
     "balanced as if at random": 0.2,
     "branches as if independent": 0.3,

@@ -137,6 +137,21 @@ def test_groups_that_wait_for_workers_know_the_latency_of_all_requests_only(chan
     assert theory.metric("latency_mean_s").kind == kind
 
 
+def test_many_users_in_groups_are_close_to_the_exact_answer(monkeypatch) -> None:
+    web = service("web", {"a": [ss.compute(EXP(0.01))], "b": [ss.compute(EXP(0.03))]}, cores=1)
+    groups = {name: Users(users, think_time=EXP(0.7), mix={"a": name == "a", "b": name == "b"})
+              for name, users in (("a", 30), ("b", 15))}  # fmt: skip
+    topology, traffic = ss.Topology(web, entry="web"), UserGroups(groups=groups)
+    exact = solve(topology, traffic)
+    monkeypatch.setattr("scalesim.engines.analytic.groups._MOST_STATES", 1)
+    near = solve(topology, traffic)
+    for endpoint in (None, "a", "b"):
+        figure = near.metric("latency_mean_s", endpoint=endpoint)
+        assert (figure.kind, figure.method) == ("approximate", "Linearizer")
+        truth = exact.metric("latency_mean_s", endpoint=endpoint).value
+        assert figure.value == pytest.approx(truth, rel=0.06)
+
+
 # Capacity ---------------------------------------------------------------------------------------
 
 
