@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scalesim.studies.objective import Objective
     from scalesim.traffic import AnyTraffic
 
-__all__ = ["GROWTH", "Quantity", "objective_from", "traffic_from"]
+__all__ = ["GROWTH", "WARMUP", "Quantity", "objective_from", "traffic_from"]
 
 
 class Quantity(click.ParamType[float]):
@@ -36,7 +36,17 @@ class Quantity(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class Warmup(Quantity):
+    """A time, or ``auto``: as long as the beginning differs."""
+
+    name = "quantity or auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
 GROWTH = Quantity("1/month")
+WARMUP = Warmup("s")
 
 
 def traffic_from(model: Model, path: str | None, scale: float) -> AnyTraffic:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from scalesim.errors import UnsupportedByEngine
 
 if TYPE_CHECKING:
+    from scalesim.engines.analytic import AnalyticResults
     from scalesim.plan import Plan
+    from scalesim.results import Results
+    from scalesim.studies.agreement import Agreement
     from scalesim.topology import Topology
     from scalesim.traffic import AnyTraffic
 
-__all__ = ["analytic_lines", "analytic_tables", "call_lines", "plan_lines"]
+__all__ = ["agreement_of", "analytic_lines", "analytic_tables", "call_lines", "plan_lines"]
 
 
 def call_lines(topology: Topology) -> Iterator[str]:
@@ -21,6 +24,16 @@ def call_lines(topology: Topology) -> Iterator[str]:
     for (name, endpoint), callees in topology.calls().items():
         targets = ", ".join(".".join(each) for each in callees)
         yield f"  {name}.{endpoint} -> {targets}" if targets else f"  {name}.{endpoint}"
+
+
+def agreement_of(results: Results | AnalyticResults) -> Agreement | None:
+    """Return how a simulation compares with theory; None: it was interrupted, or is theory."""
+    from scalesim.results import Results
+    from scalesim.studies.agreement import check_by_theory
+
+    if not isinstance(results, Results) or results.partial:
+        return None
+    return check_by_theory(results)
 
 
 def analytic_lines(topology: Topology, traffic: AnyTraffic) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import scalesim
-from scalesim.cli.arguments import GROWTH, Quantity, objective_from, traffic_from
+from scalesim.cli.arguments import GROWTH, WARMUP, Quantity, objective_from, traffic_from
 from scalesim.errors import InternalError, InvalidInput, MissingPrice, ScalesimError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _json(data: Any) -> None:
 @click.option("--traffic", "traffic_file", help="Traffic file instead of the model's own traffic.")
 @click.option("--scale", type=float, default=1.0, help="Multiply the traffic by this factor.")
 @click.option("--duration", type=_SECONDS, default="10 min", show_default=True)
-@click.option("--warmup", type=_SECONDS, help="[default: a tenth of the duration]")
+@click.option("--warmup", type=WARMUP, help="auto: found. [default: a tenth of the duration]")
 @click.option("--trials", type=int, default=1, show_default=True)
 @click.option(
     "--precision", type=float, help="Run trials until intervals are so narrow: 0.02 is 2 %."
@@ -125,7 +125,7 @@ def simulate(
     traffic_file: str | None,
     scale: float,
     duration: float,
-    warmup: float | None,
+    warmup: float | str | None,
     trials: int,
     precision: float | None,
     precision_of: tuple[str, ...],
@@ -136,6 +136,7 @@ def simulate(
     as_json: bool,
 ) -> None:
     """Simulate MODEL and print latency, errors and utilizations."""
+    from scalesim.cli.explaining import agreement_of
     from scalesim.results import Results
     from scalesim.run import simulate as run
 
@@ -161,8 +162,9 @@ def simulate(
 
         # Before the text, whose reader may go away.
         _write_picture(plot(results), picture)
+    agreement = agreement_of(results) if as_json else None
     if as_json:
-        _json(results.to_dict())
+        _json(results.to_dict() | ({} if agreement is None else {"theory": agreement.to_dict()}))
     else:
         click.echo(results.summary())
         # A terminal has no room for the ends of all intervals; --json has them.
@@ -176,12 +178,9 @@ def simulate(
             if len(table) and not nothing:
                 click.echo()
                 click.echo(table.to_string(index=False, float_format=_number))
-    if isinstance(results, Results) and not results.partial:  # last, for it takes a moment
-        from scalesim.studies.agreement import check_by_theory
-
-        agreement = check_by_theory(results)
-        if agreement.disagreements:
-            click.echo(f"scalesim: {agreement.summary()}", err=True)
+    agreement = agreement or agreement_of(results)  # late, for it takes a moment
+    if agreement is not None and agreement.disagreements:
+        click.echo(f"scalesim: {agreement.summary()}", err=True)
     if results.partial:
         sys.exit(130)
 

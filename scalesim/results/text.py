@@ -101,7 +101,7 @@ def html(results: Results) -> str:
 
 
 def as_dict(results: Results) -> dict[str, Any]:
-    """Return the main figures as plain data; nan becomes None."""
+    """Return the main figures as plain data; nan becomes None, inf "inf"."""
     bottleneck = results.bottleneck
     names = ["arrival_rate_rps", "throughput_rps", "error_ratio", "latency_mean_s"]
     names += [f"latency_{q}_s" for q in QUANTILES]
@@ -137,11 +137,13 @@ def as_dict(results: Results) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return data that JSON can hold: nan and inf become None."""
+    """Return data that JSON can hold: nan becomes None, what is unbounded "inf"."""
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
+        if math.isnan(value):
+            return None
+        return float(value) if math.isfinite(value) else str(float(value))
     return int(value) if isinstance(value, np.integer) else value

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html as _html
-import math
 from typing import TYPE_CHECKING, Any
 
 from scalesim.results.bottleneck import RESOURCE_WORDS, Bottleneck
+from scalesim.results.text import plain
 from scalesim.results.wording import duration, number
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def html(forecast: Forecast) -> str:
 
 
 def as_dict(forecast: Forecast) -> dict[str, Any]:
-    """Return the forecast as plain data; nan and inf become None."""
+    """Return the forecast as plain data; nan becomes None, inf "inf"."""
     fix, later = forecast.fix, forecast.cost_after
     data = {
         "verdict": verdict(forecast),
@@ -279,7 +279,8 @@ def as_dict(forecast: Forecast) -> dict[str, Any]:
         "cost_after": None if later is None else later.to_dict(),
         "by_month": table(forecast).to_dict("records"),
     }
-    return {key: _plain(value) for key, value in data.items()}
+    out: dict[str, Any] = plain(data)
+    return out
 
 
 def _break_dict(broken: Break | None) -> dict[str, Any] | None:
@@ -313,13 +314,3 @@ def _evidence_dict(evidence: Bottleneck) -> dict[str, Any]:
         "wait_mean_s": evidence.wait_mean,
         "wait_share_ratio": evidence.wait_share,
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

@@ -137,6 +137,21 @@ def test_groups_that_wait_for_workers_know_the_latency_of_all_requests_only(chan
     assert theory.metric("latency_mean_s").kind == kind
 
 
+def test_many_users_in_groups_are_close_to_the_exact_answer(monkeypatch) -> None:
+    web = service("web", {"a": [ss.compute(EXP(0.01))], "b": [ss.compute(EXP(0.03))]}, cores=1)
+    groups = {name: Users(users, think_time=EXP(0.7), mix={"a": name == "a", "b": name == "b"})
+              for name, users in (("a", 30), ("b", 15))}  # fmt: skip
+    topology, traffic = ss.Topology(web, entry="web"), UserGroups(groups=groups)
+    exact = solve(topology, traffic)
+    monkeypatch.setattr("scalesim.engines.analytic.groups._MOST_STATES", 1)
+    near = solve(topology, traffic)
+    for endpoint in (None, "a", "b"):
+        figure = near.metric("latency_mean_s", endpoint=endpoint)
+        assert (figure.kind, figure.method) == ("approximate", "Linearizer")
+        truth = exact.metric("latency_mean_s", endpoint=endpoint).value
+        assert figure.value == pytest.approx(truth, rel=0.06)
+
+
 # Capacity ---------------------------------------------------------------------------------------
 
 
@@ -300,3 +315,26 @@ def test_a_repeated_profile_whose_mean_is_above_the_capacity_is_unstable() -> No
 
 def test_nothing_is_busy_while_nothing_comes() -> None:
     assert profiled(50.0, 0.0).metric("utilization", "web", "cpu").value == pytest.approx(0.25)
+
+
+# Plain data -------------------------------------------------------------------------------------
+
+
+def test_what_is_unbounded_is_not_what_is_not_known() -> None:
+    from scalesim.results.text import plain
+
+    values = {"low": 1.0, "high": math.inf, "none": math.nan, "rows": [(-math.inf, 2)]}
+    assert plain(values) == {"low": 1.0, "high": "inf", "none": None, "rows": [["-inf", 2]]}
+    idle = solve(ss.Topology(service("web", [ss.sleep(1.0)]), entry="web"), ss.Traffic(1.0))
+    assert isinstance(idle.to_dict()["capacity_rps"], float)
+
+
+def test_disagreements_are_plain_data() -> None:
+    from scalesim.studies.agreement import Agreement, Comparison
+
+    exact = Figure(2.0, "exact", "M/M/1")
+    wrong = Comparison("web", "cpu", "utilization", 1.0, 0.9, 1.1, exact, 0.0)
+    data = Agreement((wrong, wrong._replace(simulated=2.0, high=2.1)), "").to_dict()
+    assert (data["compared"], len(data["disagreements"])) == (2, 1)
+    assert data["disagreements"][0]["analytic"] == 2.0
+    assert "simulated 1" in data["disagreements"][0]["text"]

@@ -302,7 +302,7 @@ def test_groups_of_users_by_mean_value_analysis(browsers) -> None:
 def test_many_users_in_groups_are_approximate() -> None:
     results = two_groups(2000)
     figure = results.metric("throughput_rps")
-    assert (figure.kind, figure.method) == ("approximate", "Schweitzer-Bard")
+    assert (figure.kind, figure.method) == ("approximate", "Linearizer")
     assert figure.value < results.capacity.value * 1.001
 
 

@@ -175,11 +175,13 @@ def test_hit_ratios_of_lru_and_fifo_by_che() -> None:
     assert float(np.dot(shares, caching.fifo_hits(shares, 3))) == pytest.approx(0.484203, rel=0.03)
 
 
-def test_multiclass_exact_and_approximate_agree() -> None:
-    think, demands = [1.0, 3.0], [[0.02, 0.03], [0.2, 0.1]]
-    exact, _ = networks.exact_multiclass([10, 3], think, demands)
-    near, _ = networks.schweitzer([10, 3], think, demands)
-    assert near == pytest.approx(exact, rel=0.05)
+@pytest.mark.parametrize("users", [[10, 3], [1, 1], [40, 20]])
+@pytest.mark.parametrize("demands", [[[0.02, 0.03], [0.2, 0.1]], [[0.05, 0.001], [0.01, 0.06]]])
+def test_multiclass_exact_and_approximate_agree(users, demands) -> None:
+    exact, slow = networks.exact_multiclass(users, [1.0, 3.0], demands)
+    near, response = networks.linearizer(users, [1.0, 3.0], demands)
+    assert near == pytest.approx(exact, rel=0.01)
+    assert response.sum(axis=1) == pytest.approx(slow.sum(axis=1), rel=0.04)
 
 
 def test_closed_network_of_three() -> None:

@@ -267,3 +267,13 @@ def test_all_problems_of_a_file_come_together_with_places(tmp_path: Path):
     assert "bad.yaml:" in text
     assert "wrokers" in text
     assert "400 MB" in text
+
+
+def test_warmup_may_be_found_and_theory_is_in_the_json(small: Path):
+    done = scalesim("simulate", str(small), "--duration", "100 s", "--warmup", "auto", "--json")
+    data = json.loads(done.stdout)
+    assert data["theory"]["compared"] > 5
+    assert data["theory"]["disagreements"] == []
+    assert data["theory"]["refused"] == ""
+    assert "auto" in scalesim("simulate", "--help").stdout
+    assert "is not a" in refused("simulate", str(small), "--warmup", "automatic")

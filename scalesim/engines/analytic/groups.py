@@ -2,7 +2,7 @@
 
 Exact by convolution where the product of the populations is small (Baskett, Chandy, Muntz &
 Palacios, JACM 22, 1975; Bruell & Balbo, "Computational algorithms for closed queueing networks",
-1980), else by Schweitzer's and Bard's approximation of mean value analysis.
+1980), else by Chandy's and Neuse's Linearizer, an approximation of mean value analysis.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from scalesim.distributions import Distribution
 from scalesim.engines.analytic.closed import MOST_USERS, Network, require_covered
 from scalesim.engines.analytic.figures import Figures
 from scalesim.engines.analytic.labels import Figure, labelled
-from scalesim.engines.analytic.networks import schweitzer
+from scalesim.engines.analytic.networks import linearizer
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.replies import one_of
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solver
+from scalesim.engines.analytic.stations import NO_DOUBT
 from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology
 from scalesim.traffic import ClosedTraffic, UserGroups
@@ -31,7 +32,9 @@ from scalesim.traffic import ClosedTraffic, UserGroups
 __all__ = ["Classes", "convolved", "solve_groups"]
 
 _MOST_STATES = 4000
-_APPROXIMATE = "Schweitzer-Bard"
+_APPROXIMATE = "Linearizer"
+_SERVERS = "servers as a queue and a delay"
+_SPEEDS = "speeds as of so many servers"
 _EXACT_OF_ALL = ("latency_mean_s", "throughput_rps", "arrival_rate_rps", "in_flight_mean",
                  "error_ratio", "rejected_ratio", "timed_out_ratio", "failed_ratio",
                  "utilization", "busy_mean", "queue_depth_mean", "wait_time_mean_s")  # fmt: skip
@@ -217,9 +220,9 @@ def solve_groups(topology: Topology, traffic: UserGroups) -> AnalyticResults:
     if math.prod(count + 1 for count in users) <= _MOST_STATES:
         found = convolved(users, delays, demands, relative)
     if found is None:
-        doubts |= {_APPROXIMATE}
         servers = [max(round(float(speed.max())), 1) for speed in relative]
-        rates, responses = schweitzer(users, delays, np.transpose(demands).tolist(), servers)
+        doubts |= {_APPROXIMATE}.union(*map(_server_doubts, servers, relative))
+        rates, responses = linearizer(users, delays, np.transpose(demands).tolist(), servers)
         present = rates[:, None] * responses
         found = Classes(
             rates,
@@ -332,6 +335,13 @@ def _stations(
         demands.append(row)
         relative.append(speeds[0])
     return demands, relative
+
+
+def _server_doubts(servers: int, relative: np.ndarray) -> frozenset[str]:
+    """Return what the Linearizer rests on at a station with these speeds."""
+    if not np.allclose(relative, np.minimum(np.arange(1, len(relative) + 1), servers)):
+        return frozenset({_SPEEDS})
+    return frozenset({_SERVERS}) if servers > 1 else NO_DOUBT
 
 
 def _about(mean: float) -> np.ndarray:

@@ -12,7 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Bounds", "ClosedNetwork", "bounds", "exact_multiclass", "schweitzer"]
+__all__ = ["Bounds", "ClosedNetwork", "bounds", "exact_multiclass", "linearizer"]
+
+_ROUNDS = 3
+"""More change little (Chandy & Neuse)."""
+_STEPS = 10_000
 
 
 class ClosedNetwork:
@@ -114,37 +118,57 @@ def exact_multiclass(
     return throughput, response
 
 
-def schweitzer(
-    users: Sequence[float],
+def linearizer(
+    users: Sequence[int],
     think: Sequence[float],
     demands: Sequence[Sequence[float]],
     servers: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what `exact_multiclass` does, approximately and fast.
 
-    Schweitzer (1979), Bard (1979): an arriving request of a class sees the mean queue less its own
-    share. Several servers: Seidmann's split of the demand D into a queue of D/c and a delay of
-    D (c - 1)/c (Seidmann, Schweitzer & Shalev-Oren, 1987).
+    Chandy & Neuse, CACM 25 (1982): an arriving request of a class sees the means with one fewer of
+    it; how the share of each class at each station changes by that is found at the next smaller
+    populations, where it is taken to change alike. Several servers: Seidmann's split of the demand
+    D into a queue of D/c and a delay of D (c - 1)/c (Seidmann, Schweitzer & Shalev-Oren, 1987).
 
     Examples
     --------
-    >>> x, r = schweitzer([20], [1.0], [[0.05]])
-    >>> round(float(x[0]), 1)
-    16.3
+    >>> x, r = linearizer([20], [1.0], [[0.05]])
+    >>> round(float(x[0]), 2)
+    16.91
     """
     demand, count = np.asarray(demands, float), np.asarray(users, float)
-    cores = np.ones(demand.shape[1]) if servers is None else np.asarray(servers, float)
+    classes, stations = demand.shape
+    cores = np.ones(stations) if servers is None else np.asarray(servers, float)
     queueing, fixed = demand / cores, demand * (cores - 1) / cores
-    pause = np.asarray(think, float)
-    queue = np.outer(count, np.ones(demand.shape[1])) / demand.shape[1]
-    for _ in range(10_000):
-        seen = queue.sum(axis=0) - queue / count[:, None]
-        response = queueing * (1 + seen)
-        throughput = count / (pause + (response + fixed).sum(axis=1))
-        new = throughput[:, None] * response
-        if np.abs(new - queue).max() < 1e-10 * count.max():
-            break
-        queue = new
+    pause = np.asarray(think, float) + fixed.sum(axis=1)
+    one = np.eye(classes)
+    change = np.zeros((classes, classes, stations))  # by who is fewer; of each class's share
+
+    def core(present: np.ndarray, queue: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        for _ in range(_STEPS):
+            share = queue / np.maximum(present, 1)[:, None]
+            fewer = np.maximum(present - one, 0)
+            seen = (fewer[:, :, None] * (share + change)).sum(axis=1)
+            response = queueing * (1 + np.maximum(seen, 0))
+            throughput = present / (pause + response.sum(axis=1))
+            new = throughput[:, None] * response
+            close = np.abs(new - queue).max() < 1e-10 * count.max()
+            queue = new
+            if close:
+                break
+        return throughput, response, queue
+
+    throughput, response, queue = core(count, np.outer(count, np.ones(stations)) / stations)
+    for _ in range(_ROUNDS):
+        share = queue / np.maximum(count, 1)[:, None]
+        less = np.zeros_like(change)
+        for c in range(classes):
+            present = np.maximum(count - one[c], 0)
+            less[c] = core(present, queue)[2] / np.maximum(present, 1)[:, None]
+            less[c, present == 0] = share[present == 0]
+        change = less - share
+        throughput, response, queue = core(count, queue)
     return throughput, response + fixed
 
 

@@ -276,7 +276,7 @@ class AnalyticResults(Frozen):
         return "".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures as plain data, units in the names; nan becomes None."""
+        """Return all figures as plain data, units in the names; nan becomes None, inf "inf"."""
         top = self.bottleneck
         return {
             "engine": self.engine,
@@ -309,7 +309,9 @@ def _storm(state: AnalyticResults) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
