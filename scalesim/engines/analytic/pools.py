@@ -22,6 +22,7 @@ from scalesim.engines.analytic.networks import ClosedNetwork
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death, erlang_b, erlang_c, speeds
 from scalesim.engines.analytic.part_replies import response_of
 from scalesim.engines.analytic.priorities import ORDERS
+from scalesim.engines.analytic.server_waits import one_server
 from scalesim.engines.analytic.single_station import (
     allen_cunneen,
     batch_wait,
@@ -168,7 +169,7 @@ class Pool:
                 wait, theorem = times.waiting(blocked, decay), "GI/M/c"
         elif slots == 1 and arrivals.poisson:
             mean = m_g_1_wait(self.rate, self.delay, service.scv)
-            wait, blocked = times.one_server(offered, service, mean), offered
+            wait, blocked = one_server(offered, service, mean), offered
         else:
             mean = allen_cunneen(self.rate, self.delay, slots, arrivals.scv, service.scv)
             blocked = erlang_c(slots, offered)
