@@ -27,7 +27,7 @@ __all__ = ["STATED_ERROR", "Agreement", "Comparison", "check_by_theory"]
 STATED_ERROR = {
     "Allen-Cunneen": 0.3,
     "Che": 0.03,
-    "arrivals as if Poisson": 0.2,
+    "arrivals as if Poisson": 1.0,
     "Schweitzer-Bard": 0.1,
     "as if exponential": 0.3,
     "balanced as if at random": 0.2,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
 from scalesim.engines.analytic.balancing import mean_field, pooled_and_mean_field, shortest_of
-from scalesim.engines.analytic.flows import Flows, Stream
-from scalesim.engines.analytic.model import Facility
+from scalesim.engines.analytic.flows import Stream
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
 from scalesim.engines.analytic.pools import Pool, plenty
 from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable
@@ -24,9 +24,11 @@ from scalesim.policies.load_balancing import (
 )
 from scalesim.traffic.processes import Arrivals as Spacing, Batches, Even, Renewal
 
+if TYPE_CHECKING:
+    from scalesim.engines.analytic.streams import Coming
+
 __all__ = ["Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
 
-_AS_POISSON = frozenset({"arrivals as if Poisson"})
 _DEEP = 400
 
 
@@ -120,34 +122,24 @@ def new_arrivals(spacing: Spacing) -> Arrivals:
     return Arrivals()
 
 
-def arrivals_at(
-    new: Arrivals, front: bool, facility: Facility, flows: Flows, node: int
-) -> Balanced:
-    """Return how requests come to a node of `facility`.
+def arrivals_at(new: Arrivals, front: bool, coming: Coming) -> Balanced:
+    """Return how requests come to a station.
 
     Parameters
     ----------
     new : Arrivals
         How new requests come.
     front : bool
-        Whether those come straight to this facility (through balancers only).
-    node : int
-        Which of the facility's.
+        Whether all of them come to the station's component, through balancers only.
+    coming : Coming
+        What else is known of the stream.
     """
-    streams = [
-        stream
-        for stream in flows.streams.get(facility.component, {}).values()
-        if any(rates[node] > 0 for rates in stream.rates.values())
-    ]
-    if not streams:
-        return Balanced(Arrivals())
-    if len(streams) > 1:
-        random = all(stream.poisson and keeps_poisson(stream) for stream in streams)
-        return Balanced(Arrivals() if random else Arrivals(doubts=_AS_POISSON))
-    (stream,) = streams
-    if stream.poisson:
-        return _through(stream, Arrivals())
-    return _through(stream, new if front and not new.poisson else Arrivals(doubts=_AS_POISSON))
+    before = Arrivals(doubts=coming.doubts)
+    if coming.straight and front and not new.poisson:
+        before = new
+    return Balanced(before) if coming.choice is None else _through(
+        Stream(choice=coming.choice), before
+    )  # fmt: skip
 
 
 def keeps_poisson(stream: Stream) -> bool:

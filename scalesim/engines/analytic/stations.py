@@ -16,6 +16,10 @@ from scalesim.engines.analytic.priorities import ORDERS, Class, line_waits, pree
 from scalesim.engines.analytic.times import NOTHING, Time
 
 __all__ = [
+    "AS_POISSON",
+    "AT_ONCE",
+    "DELAYS",
+    "IN_BURSTS",
     "MOST_SLOTS",
     "NO_DOUBT",
     "Arrivals",
@@ -25,11 +29,21 @@ __all__ = [
     "StationAnswer",
     "Unstable",
     "open_station",
+    "taken_for",
 ]
 
 MOST_SLOTS = 1500
 """Larger pools are treated as one of this many slots inside their network."""
 NO_DOUBT: frozenset[str] = frozenset()
+AS_POISSON = frozenset({"arrivals as if Poisson"})
+"""Of streams that are about as regular as Poisson ones, or more."""
+IN_BURSTS = frozenset({"bursts as if Poisson"})
+AT_ONCE = frozenset({"requests at once as if Poisson"})
+"""Of what began as one request and meets again."""
+DELAYS = ("infinite server", "product form", "no requests")
+"""What pools are, by the theorem of their answer, at which nobody waits."""
+_REGULAR = 1.5
+"""Up to this scv of services, what leaves a station comes in no bursts that would matter."""
 
 
 class Unstable(Exception):
@@ -77,7 +91,7 @@ class Arrivals:
 
     def smoothed(self) -> Arrivals:
         """Return these after something that does not keep a stream Poisson."""
-        return Arrivals(doubts=self.doubts | {"arrivals as if Poisson"})
+        return Arrivals(doubts=self.doubts | (IN_BURSTS if self.scv > 1 else AS_POISSON))
 
     def as_poisson(self) -> Arrivals:
         """Return Poisson arrivals in place of these, and say so."""
@@ -193,7 +207,7 @@ class PoolAnswer:
     theorem : str
         What the wait follows from.
     plain : bool
-        Whether a Poisson stream leaves as one.
+        Whether a Poisson stream leaves as one, where anybody may wait.
     abandoned : float [ratio]
         Share of arrivals that lost patience, and after what time.
     left_after : Time
@@ -220,6 +234,11 @@ class PoolAnswer:
     def admitted(self) -> float:
         """Share of arrivals that get a slot."""
         return 1 - self.rejected - self.abandoned
+
+
+def taken_for(scv: float) -> frozenset[str]:
+    """Return what a stream is taken for behind services of this squared coefficient."""
+    return AS_POISSON if scv <= _REGULAR else IN_BURSTS
 
 
 def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAnswer | None:
