@@ -28,8 +28,8 @@ __all__ = ["STATED_ERROR", "Agreement", "Comparison", "check_by_theory"]
 STATED_ERROR = {
     "Allen-Cunneen": 0.3,
     "Che": 0.03,
-    "arrivals as if Poisson": 0.2,
     "Linearizer": 0.15,
+    "arrivals as if Poisson": 1.0,
     "as if exponential": 0.3,
     "balanced as if at random": 1.0,
     "branches as if independent": 0.3,

@@ -16,6 +16,7 @@ import pytest
 from scalesim import distributions as laws
 from scalesim.engines.analytic import balancing, caching, networks, occupancy, single_station, times
 from scalesim.engines.analytic.fork_join import fork_join_response
+from scalesim.engines.analytic.server_waits import one_server
 
 S = 0.01
 H2_SCV4 = laws.HyperExponential(
@@ -73,7 +74,7 @@ def test_erlang_a() -> None:
 def test_quantiles_of_the_wait_in_mg1(law, rate, p50, p90, p99) -> None:
     service = times.drawn(law)
     mean = single_station.m_g_1_wait(rate, S, service.scv)
-    wait = times.one_server(rate * S, service, mean)
+    wait = one_server(rate * S, service, mean)
     for p, expected in ((0.5, p50), (0.9, p90), (0.99, p99)):
         if expected is not None:
             assert wait.quantile(p) == pytest.approx(expected, rel=0.003)
@@ -83,7 +84,7 @@ def test_the_law_of_a_wait_has_its_mean() -> None:
     service = times.drawn(H2_SCV4)
     mean = single_station.m_g_1_wait(70.0, S, service.scv)
     assert mean == pytest.approx(0.0583333333333)
-    wait = times.one_server(0.7, service, mean)
+    wait = one_server(0.7, service, mean)
     grid, _ = wait.cumulated
     assert float(np.dot(wait.on(grid), np.arange(grid.points))) * grid.step == pytest.approx(
         mean, rel=1e-3

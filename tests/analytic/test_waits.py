@@ -12,6 +12,7 @@ import pytest
 import scalesim as ss
 from scalesim.distributions import Distribution, Mixture
 from scalesim.engines.analytic import times
+from scalesim.engines.analytic.server_waits import one_server
 
 Transform = Callable[[complex], complex]
 
@@ -61,7 +62,7 @@ def test_wait_quantiles_are_those_of_the_inverted_transform(
     law: Distribution, transform: Transform, load: float
 ) -> None:
     mean = load * (1 + law.scv) * law.mean / 2 / (1 - load)
-    wait = times.one_server(load, times.drawn(law), mean)
+    wait = one_server(load, times.drawn(law), mean)
     for p in (1 - 0.98 * load, 1 - load / 2, 1 - load / 100, 1 - load / 10_000):
         quantile = wait.quantile(p)
         near = 1e-4 * max(quantile, mean)
@@ -79,6 +80,6 @@ def test_wait_quantiles_with_constant_service_are_crommelins(load: float) -> Non
         ]
         return (1 - load) * math.fsum(terms)
 
-    wait = times.one_server(load, times.constant(0.01), load * 0.01 / 2 / (1 - load))
+    wait = one_server(load, times.constant(0.01), load * 0.01 / 2 / (1 - load))
     for p in (1 - 0.98 * load, 1 - load / 2, 1 - load / 100):
         assert sooner(wait.quantile(p) / 0.01) == pytest.approx(p, rel=1e-5)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.flows import Flows, Stream
+from scalesim.engines.analytic.flows import Stream
 from scalesim.engines.analytic.least_loaded import least_loaded
-from scalesim.engines.analytic.model import Facility
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.pools import Pool, plenty
-from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, Unstable, require_variance
+from scalesim.engines.analytic.stations import Arrivals, Unstable, require_variance
 from scalesim.policies.load_balancing import IpHash, PowerOfTwo, Random, RoundRobin
 from scalesim.traffic.processes import Arrivals as Spacing, Batches, Even, Renewal
 
+if TYPE_CHECKING:
+    from scalesim.engines.analytic.streams import Coming
+
 __all__ = ["AT_RANDOM", "Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
 
-_AS_POISSON = frozenset({"arrivals as if Poisson"})
 AT_RANDOM = "balanced as if at random"
 _DEEP = 400
 
@@ -76,37 +78,24 @@ def new_arrivals(spacing: Spacing) -> Arrivals:
     return Arrivals()
 
 
-def arrivals_at(
-    new: Arrivals, front: bool, facility: Facility, flows: Flows, node: int
-) -> Balanced:
-    """Return how requests come to a node of `facility`.
+def arrivals_at(new: Arrivals, front: bool, coming: Coming, node: int) -> Balanced:
+    """Return how requests come to a station.
 
     Parameters
     ----------
     new : Arrivals
         How new requests come.
     front : bool
-        Whether those come straight to this facility (through balancers only).
+        Whether all of them come to the station's component, through balancers only.
+    coming : Coming
+        What else is known of the stream.
     node : int
-        Which of the facility's.
+        Which of the component's.
     """
-    streams = [
-        stream
-        for stream in flows.streams.get(facility.component, {}).values()
-        if any(rates[node] > 0 for rates in stream.rates.values())
-    ]
-    if not streams:
-        return Balanced(Arrivals())
-    if len(streams) > 1:
-        spread = all(keeps_poisson(stream) for stream in streams)
-        doubts = NO_DOUBT if spread else frozenset({AT_RANDOM})
-        doubts |= NO_DOUBT if all(stream.poisson for stream in streams) else _AS_POISSON
-        return Balanced(Arrivals(doubts=doubts))
-    (stream,) = streams
-    if stream.poisson:
-        return _through(stream, Arrivals(), node)
-    before = new if front and not new.poisson else Arrivals(doubts=_AS_POISSON)
-    return _through(stream, before, node)
+    before = Arrivals(doubts=coming.doubts)
+    if coming.straight and front and not new.poisson:
+        before = new
+    return _through(Stream(choice=coming.choice), before, node)
 
 
 def keeps_poisson(stream: Stream) -> bool:

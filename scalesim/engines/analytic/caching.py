@@ -19,7 +19,7 @@ __all__ = ["few_hits", "fifo_hits", "lru_hits", "spacing_doubts", "ttl_hits"]
 _MANY_USERS = 5
 
 
-def spacing_doubts(traffic: AnyTraffic, poisson: bool) -> list[str]:
+def spacing_doubts(traffic: AnyTraffic) -> list[str]:
     """Return what a time to live rests on if the look-ups of a key are not a Poisson stream.
 
     Those of many users together nearly are (Palm, Khinchine). A share of about 1 / users of the
@@ -27,7 +27,7 @@ def spacing_doubts(traffic: AnyTraffic, poisson: bool) -> list[str]:
     always come too late, or always in time.
     """
     if isinstance(traffic, Traffic):
-        return [] if poisson else ["arrivals as if Poisson"]
+        return []
     if isinstance(traffic, ClosedTraffic):
         users = traffic.users
     else:

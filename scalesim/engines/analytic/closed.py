@@ -34,7 +34,7 @@ from scalesim.engines.analytic.reach import weighted
 from scalesim.engines.analytic.replies import Reply, one_of
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solution, Solver
-from scalesim.engines.analytic.stations import NO_DOUBT, Arrivals, PoolAnswer, StationAnswer
+from scalesim.engines.analytic.stations import NO_DOUBT, PoolAnswer, StationAnswer
 from scalesim.engines.analytic.times import NOTHING
 from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology
@@ -336,7 +336,7 @@ class Network:
                     key: each for key, each in answer.stations.items() if key in node.stations
                 }
             node.answer.pools[pool_name] = answer
-        node.put_replies(Arrivals(doubts=self.doubts))
+        node.put_replies()
 
     def _lossy(self, pool: Pool, chain: Occupancy) -> PoolAnswer:
         """Return the answer where users can find the line full: the finite source's own loss."""

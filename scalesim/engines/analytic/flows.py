@@ -9,6 +9,7 @@ from __future__ import annotations
 import graphlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,23 +20,39 @@ from scalesim.engines.analytic.model import (
     ROOT,
     Ask,
     Facility,
-    Fork,
     Place,
     Program,
     Send,
-    Visits,
+    choice_of,
     parts_within,
 )
 from scalesim.engines.analytic.targets import Stream, require_alike
 from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.policies.eviction import Lru
-from scalesim.policies.load_balancing import IpHash, Random
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic
 
 _SELDOM = 0.01
 
-__all__ = ["Flows", "Stream", "flows_of", "ordered"]
+__all__ = ["Flows", "Lookups", "Stream", "calls_of", "flows_of", "ordered"]
+
+
+class Lookups(NamedTuple):
+    """How a cache is asked.
+
+    Parameters
+    ----------
+    doubts : frozenset of str
+        What is taken for Poisson in the stream of lookups.
+    repeated : bool
+        Whether one request may look up its key more than once.
+    retried : bool
+        Whether it may do so if it tries again.
+    """
+
+    doubts: frozenset[str] = frozenset()
+    repeated: bool = False
+    retried: bool = False
 
 
 @dataclass
@@ -64,15 +81,11 @@ class Flows:
         return total
 
 
-def calls_of(program: Program) -> Iterator[tuple[Ask | Send, bool]]:
-    """Yield every ask and send of a program, and whether it runs beside the rest of it."""
-    for parts in (program.before, program.inside, program.after):
-        for part in parts:
-            for inner in parts_within((part,)):
-                if isinstance(inner, Ask):
-                    yield inner, isinstance(part, Fork)
-                elif isinstance(inner, Send):
-                    yield inner, True
+def calls_of(program: Program) -> Iterator[Ask | Send]:
+    """Yield every ask and send of a program."""
+    for part in parts_within((*program.before, *program.inside, *program.after)):
+        if isinstance(part, (Ask, Send)):
+            yield part
 
 
 def ordered(facilities: Mapping[str, Facility]) -> list[Place]:
@@ -81,7 +94,7 @@ def ordered(facilities: Mapping[str, Facility]) -> list[Place]:
     for name, facility in facilities.items():
         for endpoint, program in facility.programs.items():
             graph.setdefault((name, endpoint), set())
-            for part, _ in calls_of(program):
+            for part in calls_of(program):
                 graph.setdefault(part.to, set()).add((name, endpoint))
     return list(graphlib.TopologicalSorter(graph).static_order())
 
@@ -94,8 +107,7 @@ def flows_of(
     rate: float,
     shares: Mapping[str, float],
     reached: Mapping[Ask | Send, float],
-    plain: Mapping[Place, bool],
-    poisson: bool,
+    lookups: Mapping[str, Lookups],
     durations: Mapping[Place, float] | None = None,
 ) -> Flows:
     """Return the flows for new requests at `rate` [1/s].
@@ -106,105 +118,57 @@ def flows_of(
     reached : mapping of Ask or Send to float
         How often it is made for each request at its place: less than once if requests fail before
         they come to it, more often if they try again.
-    plain : mapping of Place to bool
-        Whether Poisson requests leave the place as a Poisson stream.
-    poisson : bool
-        Whether new requests are.
+    lookups : mapping of cache to Lookups
     durations : mapping of Place to float [s], optional
         What a place takes on average, as far as it is known.
     """
     flows = Flows()
     popularity = key_shares(traffic.keys)
-    is_poisson: dict[Place, bool] = {}
-    forked: set[Place] = set()
     for name, share in shares.items():
         flows.rate[ROOT, name] = rate * share
         flows.keys[ROOT, name] = popularity
-        is_poisson[ROOT, name] = poisson
     for place in order:
         here = flows.rate.setdefault(place, 0.0)
         name, endpoint = place
         keys = flows.keys.get(place, popularity)
         component = topology.components.get(name)
         if isinstance(component, Cache) and endpoint == "get":
-            spacing = caching.spacing_doubts(traffic, is_poisson.get(place, True))
             fetch = _fetch_time(facilities[name].programs[endpoint], durations)
-            keys = _look_up(flows, component, here, keys, spacing, fetch)
-        program = facilities[name].programs[endpoint]
-        own = is_poisson.get(place, True) and plain.get(place, True)
-        apart = place in forked
-        if any(isinstance(part, Visits) for part in program.before):
-            # Who comes again comes at once, so all places must keep the product form.
-            own = own and all(plain.get(part.to, True) for part, _ in calls_of(program))
-        for part, branched in calls_of(program):
+            asked = lookups.get(name, Lookups())
+            asked = asked._replace(doubts=asked.doubts.union(caching.spacing_doubts(traffic)))
+            keys = _look_up(flows, component, here, keys, asked, fetch)
+        for part in calls_of(facilities[name].programs[endpoint]):
             times = here * reached.get(part, 1.0)
-            regular = own
             if isinstance(part, Ask):
                 times *= part.probability
-                regular = regular and part.retry is None
                 if part.missed:
                     times *= flows.miss[part.missed]
-                    # Misses are at random only if they are so by a fixed ratio.
-                    cache = topology.components[part.missed]
-                    regular = regular and isinstance(cache, Cache) and cache.hit_ratio is not None
-            again = _comes_again(flows, facilities[part.to[0]], part)
-            apart = apart or branched
-            if apart:
-                forked.add(part.to)
-                # Branches of one request that meet again do not come independently.
-                regular = regular and not again
-            _arrive(flows, facilities, part, times, regular, is_poisson, keys)
-            if isinstance(part, Ask):
-                own = own and plain.get(part.to, True) and part.timeout is None
-                own = own and reached.get(part, 1.0) == 1.0
+            _arrive(flows, facilities[part.to[0]], part, times, keys)
     require_alike(topology, flows.streams)
     return flows
 
 
-def _comes_again(flows: Flows, facility: Facility, part: Ask | Send) -> bool:
-    """Return whether anything else comes to the nodes that a call or message goes to."""
-    choice = facility.spread.get(part.to[1])
-    here = None if choice is None else choice.shares > 0
-    return any(
-        rates.any() if here is None or len(here) != len(rates) else rates[here].any()
-        for stream in flows.streams.get(part.to[0], {}).values()
-        for endpoint, rates in stream.rates.items()
-        if endpoint != "publish"  # it only hands on
-    )
-
-
 def _arrive(
-    flows: Flows,
-    facilities: Mapping[str, Facility],
-    part: Ask | Send,
-    times: float,
-    poisson: bool,
-    is_poisson: dict[Place, bool],
-    keys: np.ndarray | None,
+    flows: Flows, facility: Facility, part: Ask | Send, times: float, keys: np.ndarray | None
 ) -> None:
-    to, facility = part.to, facilities[part.to[0]]
+    to = part.to
     before = flows.rate.get(to, 0.0)
     flows.rate[to] = before + times
     old = flows.keys.get(to)
     if keys is not None and old is not None and old is not keys:
         keys = (old * before + keys * times) / max(before + times, 1e-300)
     flows.keys[to] = keys
-    choice = part.choice if isinstance(part, Ask) else None
-    if choice is None or len(choice.shares) < facility.nodes:  # a balancer sees one database
-        choice = facility.spread.get(to[1])
+    choice = choice_of(part, facility)
     owner = choice.owner if choice is not None else ""
     stream = flows.streams.setdefault(to[0], {}).setdefault(owner, Stream(choice=choice))
     share = np.ones(facility.nodes) if choice is None else choice.shares
     rates = stream.rates.get(to[1])
     stream.rates[to[1]] = times * share if rates is None else rates + times * share
-    stream.poisson = stream.poisson and poisson
-    random = choice is None or choice.targets == 1 or isinstance(choice.policy, (Random, IpHash))
-    is_poisson[to] = is_poisson.get(to, True) and poisson and random
 
 
 def _fetch_time(program: Program, durations: Mapping[Place, float] | None) -> float | None:
     """Return how long a miss takes to be fetched on average, 0 if nothing is; None: unknown."""
-    asks = [ask for ask, _ in calls_of(program)]
+    asks = list(calls_of(program))
     if asks and durations is None:
         return None
     return sum((durations or {}).get(ask.to, 0.0) for ask in asks)
@@ -215,7 +179,7 @@ def _look_up(
     part: Cache,
     rate: float,
     keys: np.ndarray | None,
-    spacing: list[str],
+    lookups: Lookups,
     fetch: float | None,
 ) -> np.ndarray | None:
     """Find the cache's miss ratio; return the popularity of the keys that miss."""
@@ -236,9 +200,13 @@ def _look_up(
     doubts: list[str] = []
     if everything and timeless:
         hits = (keys > 0).astype(float)
+    elif lookups.repeated:
+        what = "several lookups of one request, of the same key"
+        raise UnsupportedByEngine(
+            [Problem(f'cache "{part.name}"', f"the analytic engine does not cover {what}")]
+        )
     elif everything:
         hits = caching.ttl_hits(keys * rate, age, renewed, known)
-        doubts += spacing
     elif few:
         hits = caching.few_hits(keys, int(part.items), lru)
     else:
@@ -246,7 +214,11 @@ def _look_up(
         hits, doubts = by_size(keys, int(part.items), known * rate), ["Che"]
         if not timeless:
             hits = np.minimum(hits, caching.ttl_hits(keys * rate, age, renewed, known))
-            doubts = ["the lesser of Che and time to live", *spacing]
+            doubts = ["the lesser of Che and time to live"]
+    if not timeless:  # else only the order counts
+        doubts += sorted(lookups.doubts)
+    if lookups.retried and not (everything and timeless):
+        doubts += ["lookups as if independent"]
     missing = keys * (1 - hits)
     total = float(missing.sum())
     if total > 0 and fetch is None:

@@ -44,7 +44,7 @@ class Idle:
                         again = isinstance(part, Ask) and part.retry is not None
                         attempts = self.solution.asked(part).attempts if again else 1.0  # type: ignore[arg-type]
                         reached[part] = weight * attempts
-            flows = solver.flows(rate, reached, {})
+            flows = solver.flows(rate, reached)
         self.solution.flows = flows
 
     def reply(self, parts: tuple[Part, ...]) -> Reply:

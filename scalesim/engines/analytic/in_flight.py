@@ -61,7 +61,7 @@ def solve_in_flight(
     }
     load = Load("", pool.rate, NOTHING, work)
     bare = times.added([pool.law, *(times.fitted(s.demand, 0.0) for s in stations[1:])])
-    whole = Pool("in flight", PoolSize(MOST_SLOTS), [load], stations, bare)
+    whole = Pool("in flight", PoolSize(MOST_SLOTS), [load], stations, bare, node.arrivals_of)
     chain, doubts = balanced.chain(whole) or (None, frozenset())
     assert chain is not None  # there are requests, and stations
     doubts |= balanced.arrivals.doubts | pool.doubts | {"flow-equivalent"}

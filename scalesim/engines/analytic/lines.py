@@ -15,6 +15,7 @@ from scalesim.engines.analytic.impatience import bucket_loss, impatient
 from scalesim.engines.analytic.model import Facility
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death
 from scalesim.engines.analytic.priorities import line_waits
+from scalesim.engines.analytic.server_waits import one_server
 from scalesim.engines.analytic.single_station import m_g_1_wait
 from scalesim.engines.analytic.stations import (
     Arrivals,
@@ -55,8 +56,8 @@ def in_order(facility: Facility, pool: Pool, answer: PoolAnswer) -> PoolAnswer:
     if len(loads) <= 1:
         return answer
     doubts = answer.wait_doubts
-    one_server = pool.size.slots == 1 and not pool.stations
-    if not (one_server and answer.theorem in ("M/M/c", "M/G/1")) and answer.theorem != "M/M/c":
+    single = pool.size.slots == 1 and not pool.stations
+    if not (single and answer.theorem in ("M/M/c", "M/G/1")) and answer.theorem != "M/M/c":
         doubts |= {_ALONE}
     waits = line_waits(answer.wait.mean, loads)
     laws = {k: times.fitted(wait, _spread(wait, answer)) for k, wait in waits.items()}
@@ -205,7 +206,7 @@ def metered(
         raise Unstable("rate")
     gap = 1 / meter.rate
     mean = m_g_1_wait(rate, gap, 0.0)
-    work = times.one_server(load, times.constant(gap), mean)
+    work = one_server(load, times.constant(gap), mean)
     if meter.burst > 1:
         work = times.beyond(work, (meter.burst - 1) * gap)
         blocked = math.nan

@@ -261,7 +261,8 @@ class _Lowering:
             "set": Program(before=operate),
             "delete": Program(before=operate),
         }
-        return Facility(part.name, part.type_name, 1, {}, resources, programs)
+        looked_up = part.hit_ratio is None
+        return Facility(part.name, part.type_name, 1, {}, resources, programs, looked_up=looked_up)
 
     def balancer(self, part: LoadBalancer) -> Facility:
         members: list[tuple[str, int]] = []

@@ -34,6 +34,7 @@ __all__ = [
     "Send",
     "Use",
     "Visits",
+    "choice_of",
     "parts_within",
 ]
 
@@ -222,6 +223,8 @@ class Facility:
         Which shard a key belongs to.
     homes : dict of pool to int
         At how many nodes it is, if not at all of them.
+    looked_up : bool
+        Whether it has entries that are looked up by key.
     """
 
     component: str
@@ -240,6 +243,21 @@ class Facility:
     def nodes_with(self, pool: str) -> int:
         """Return at how many nodes a pool is."""
         return self.homes.get(pool, self.nodes)
+
+    looked_up: bool = False
+
+    def loses(self, pool: str) -> bool:
+        """Whether requests may be turned away by a pool, leave its line, or are metered."""
+        limited = self.pools[pool].limit is not None
+        return limited or self.patience is not None or self.meter is not None
+
+
+def choice_of(part: Ask | Send, facility: Facility) -> Choice | None:
+    """Return how a call or message chooses one of the nodes of `facility`, to which it goes."""
+    choice = part.choice if isinstance(part, Ask) else None
+    if choice is None or len(choice.shares) < facility.nodes:  # a balancer sees one database
+        choice = facility.spread.get(part.to[1])
+    return choice
 
 
 def parts_within(parts: tuple[Part, ...]) -> Iterator[Part]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.arrivals import AT_RANDOM, Balanced, arrivals_at
+from scalesim.engines.analytic.arrivals import AT_RANDOM, Balanced
 from scalesim.engines.analytic.in_flight import solve_in_flight
 from scalesim.engines.analytic.lines import in_order, metered, with_patience
 from scalesim.engines.analytic.model import (
@@ -20,7 +20,6 @@ from scalesim.engines.analytic.model import (
     Program,
     Send,
     Use,
-    parts_within,
 )
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.part_replies import completing, reply_of
@@ -29,21 +28,28 @@ from scalesim.engines.analytic.reach import weighted
 from scalesim.engines.analytic.replicas import solve_replica
 from scalesim.engines.analytic.replies import DONE, Reply, in_turn
 from scalesim.engines.analytic.stations import (
+    AT_ONCE,
+    DELAYS,
     MOST_SLOTS,
     NO_DOUBT,
     Arrivals,
     Load,
     PoolAnswer,
     Station,
+    taken_for,
 )
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.engines.analytic.uses import NodeAnswer, Uses
+from scalesim.errors import Problem
 
 __all__ = ["Node"]
 
 
 class Node(Uses):
     """One node while it is being solved."""
+
+    more_in_flight = False
+    """Whether more requests are at the node, as a balancer counts them, than its pool holds."""
 
     def solve(self) -> NodeAnswer:
         """Return the answer under open traffic.
@@ -52,37 +58,29 @@ class Node(Uses):
         ------
         Unstable
         """
-        name = self.facility.component
-        front = name in self.solver.fronts
-        balanced = arrivals_at(
-            self.solver.arrivals, front, self.facility, self.solution.flows, self.members[0]
-        )
-        arrivals = balanced.arrivals
         nested = self.make_stations()
-        beside = nested.pop("beside", [])
-        if balanced.targets:
-            outside = nested.get("before", []) + nested.get("after", [])
-            if outside and not beside and self._solve_in_flight(nested, outside, balanced):
-                return self.answer
-            if outside or beside or self.facility.meter is not None or not self.facility.pools:
-                # More is in flight than the pool holds.
-                balanced = Balanced(arrivals := arrivals.doubted(AT_RANDOM))
-        arrivals = self._solve_outside(nested.pop("before", []), arrivals)
-        balanced = replace(balanced, arrivals=arrivals)
-        known = solve_replica(self, beside, balanced)
-        if not known:
-            self._solve_beside(beside, arrivals)
+        before, beside = nested.pop("before", []), nested.pop("beside", [])
         after = nested.pop("after", [])
+        reacting = self._reacting([*before, *self.facility.pools])
+        if reacting is not None:
+            outside = before + after
+            if outside and not beside and self._solve_in_flight(nested, outside, reacting):
+                return self.answer
+            metered = self.facility.meter is not None
+            self.more_in_flight = bool(outside or beside or metered or not self.facility.pools)
+        self._solve_outside(before)
+        known = solve_replica(self, beside)
+        if not known:
+            self._solve_beside(beside)
         for name in self.facility.pools if not known else ():
             pool = self.pool(name, nested.get(name, []), set())
             callees = self.callees(name)
             late = [c for c in callees if c in self.solution.deferred]
             answer = None
             if not late:
-                answer = self._solved(pool, balanced)
-            if callees and (answer is None or (answer.theorem != "infinite server"
-                            and answer.theorem != "product form")):  # fmt: skip
-                answer = self._with_callees(name, nested.get(name, []), callees, balanced)
+                answer = self._solved(pool)
+            if callees and (answer is None or answer.theorem not in DELAYS):
+                answer = self._with_callees(name, nested.get(name, []), callees)
             assert answer is not None
             self.answer.pools[name] = answer
             self.answer.resources |= {
@@ -90,9 +88,8 @@ class Node(Uses):
             }
         if "message" in self.facility.programs:  # its publishers ask for it, here already
             self.solution.nodes[self.facility.component] = [self.answer]
-        plain = all(each.plain for each in self.answer.pools.values())
-        self._solve_outside(after, arrivals if plain else arrivals.smoothed())
-        self.put_replies(arrivals)
+        self._solve_outside(after)
+        self.put_replies()
         return self.answer
 
     def _solve_in_flight(
@@ -112,10 +109,17 @@ class Node(Uses):
         inner = found.pop(name)
         spread = (1 + pool.law.scv) / 2
         answer = pool.settled(inner.occupancy, pool.rate, inner.doubts, spread)
-        self.answer.pools[name] = replace(answer, theorem="Markov chain of the targets")
+        answer = replace(answer, theorem="Markov chain of the targets", plain=False)
+        self._note_leaving(name, pool, answer)
+        self.answer.pools[name] = answer
         self.answer.resources |= answer.stations | found
-        self.put_replies(balanced.arrivals.smoothed())
+        self.put_replies()
         return True
+
+    def _reacting(self, stations: list[str]) -> Balanced | None:
+        """Return how requests come from a balancer that reacts to load, if they do."""
+        found = (self.balanced(station) for station in stations)
+        return next((each for each in found if each.targets), None)
 
     def settle(self, chain: Occupancy, rate: float, doubts: frozenset[str]) -> NodeAnswer:
         """Return the answer for a known number at the one pool."""
@@ -123,9 +127,10 @@ class Node(Uses):
         ((name, _),) = self.facility.pools.items()
         pool = self.pool(name, nested.get(name, []), set())
         answer = pool.settled(chain, rate, doubts)
+        self._note_leaving(name, pool, answer)
         self.answer.pools[name] = answer
         self.answer.resources |= answer.stations
-        self.put_replies(Arrivals(doubts=doubts))
+        self.put_replies()
         return self.answer
 
     def own_pool(self) -> Pool:
@@ -151,9 +156,8 @@ class Node(Uses):
             laws = [(1.0, law) for _, law in laws]
         for callee in callees:
             stations[callee] = self._callee_station(callee)
-        return Pool(
-            name, self.facility.pools[name], loads, list(stations.values()), times.mixed(laws)
-        )
+        size, law = self.facility.pools[name], times.mixed(laws)
+        return Pool(name, size, loads, list(stations.values()), law, self.arrivals_of)
 
     def _load(
         self, endpoint: str, rate: float, program: Program, nested: set[str], callees: set[str]
@@ -227,12 +231,10 @@ class Node(Uses):
             callee, slots, False, pool.speed, pool.law.mean, pool.law.scv, plain, settles
         )
 
-    def _with_callees(
-        self, name: str, nested: list[str], callees: set[str], balanced: Balanced
-    ) -> PoolAnswer:
+    def _with_callees(self, name: str, nested: list[str], callees: set[str]) -> PoolAnswer:
         """Solve the pool with its callees inside, and say what that means for them."""
         pool = self.pool(name, nested, callees)
-        answer = self._solved(pool, balanced)
+        answer = self._solved(pool)
         self.settle_callees(callees, answer)
         return answer
 
@@ -250,7 +252,33 @@ class Node(Uses):
                 self.solution.replies[callee, endpoint] = reply
             self.solution.deferred.pop(callee, None)
 
-    def _solved(self, pool: Pool, balanced: Balanced) -> PoolAnswer:
+    def _solved(self, pool: Pool) -> PoolAnswer:
+        balanced = self.balanced(pool.name)
+        if balanced.targets and self.more_in_flight:
+            balanced = Balanced(balanced.arrivals.doubted(AT_RANDOM))
+        self._note_bursts(pool, balanced.arrivals)
+        answer = self._answered(pool, balanced)
+        self._note_leaving(pool.name, pool, answer)
+        return answer
+
+    def _note_bursts(self, pool: Pool, arrivals: Arrivals) -> None:
+        """Note that nothing is known where bursts come to a pool that may lose some of them."""
+        bursts = arrivals.scv > 1 or not arrivals.doubts.isdisjoint(AT_ONCE)
+        if bursts and pool.rate and self.facility.loses(pool.name):
+            subject = f'{self.facility.type_name} "{self.facility.component}"'
+            message = "bursts, or parts of one request at once, where some may be lost or metered"
+            self.solution.problems.append(
+                Problem(f"{subject}: {pool.name}", f'{message}; use engine="compiled"')
+            )
+
+    def _note_leaving(self, name: str, pool: Pool, answer: PoolAnswer) -> None:
+        """Note what streams are taken for once they have passed a pool."""
+        leaving: frozenset[str] | None = None
+        if answer.theorem not in DELAYS:
+            leaving = NO_DOUBT if answer.plain else taken_for(pool.law.scv)
+        self.answer.leaving[name] = leaving
+
+    def _answered(self, pool: Pool, balanced: Balanced) -> PoolAnswer:
         if self.facility.meter is not None:
             rate = math.fsum(self.answer.rates.values())
             names = [load.endpoint for load in pool.loads]
@@ -285,7 +313,7 @@ class Node(Uses):
         """Return what one part of a program takes and how it ends."""
         return reply_of(part, self.solution, self.stations, self.answer.resources, urgency)
 
-    def put_replies(self, arrivals: Arrivals) -> None:
+    def put_replies(self) -> None:
         """Put together what each endpoint answers, and how often it comes to its calls."""
         for resource in self.facility.resources:
             uses = [(self.answer.rates[e] * w, u.law.mean) for e, u, _, w in self.uses(resource)]
@@ -317,14 +345,6 @@ class Node(Uses):
                         )
                     )
             self.answer.replies[endpoint] = in_turn(parts)
-            everything = (*program.before, *program.inside, *program.after)
-            resources = {p.resource for p in parts_within(everything) if isinstance(p, Use)}
-            self.answer.plain[endpoint] = (
-                (pool is None or pool.plain)
-                and not arrivals.doubts
-                and arrivals.poisson
-                and all(self.stations[r].plain for r in resources if r in self.stations)
-            )
 
     def _note_reached(self, program: Program) -> None:
         ask = completing(self.solution)

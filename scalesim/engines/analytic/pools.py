@@ -11,7 +11,7 @@ approximate.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from scalesim.engines.analytic.networks import ClosedNetwork
 from scalesim.engines.analytic.occupancy import Occupancy, birth_death, erlang_b, erlang_c, speeds
 from scalesim.engines.analytic.part_replies import response_of
 from scalesim.engines.analytic.priorities import ORDERS
+from scalesim.engines.analytic.server_waits import one_server
 from scalesim.engines.analytic.single_station import (
     allen_cunneen,
     batch_wait,
@@ -73,7 +74,10 @@ class Pool:
         loads: Sequence[Load],
         stations: Sequence[Station],
         law: Time,
+        arrivals_of: Callable[[str], Arrivals],
     ) -> None:
+        self.arrivals_of = arrivals_of
+        """How requests come to each station inside, if the slots never run out."""
         self.name, self.size, self.loads = name, size, list(loads)
         self.stations = list(stations)
         self.law = law
@@ -128,7 +132,7 @@ class Pool:
             return PoolAnswer(NOTHING, holds, 0.0, 0.0, 0.0, 0.0, theorem="no requests", plain=True)
         if not self.stations:
             return self._delay_only(arrivals)
-        answer = self._unlimited(arrivals) or failing(self, arrivals)
+        answer = self._unlimited() or failing(self, arrivals)
         if answer is None and any(each.order in ORDERS and len(each.classes) > 1
                                   for each in self.stations):  # fmt: skip
             message = "priorities of processors are covered where workers never run out"
@@ -144,7 +148,7 @@ class Pool:
         if _never_waits(slots, offered):
             return PoolAnswer(
                 NOTHING, holds, 0.0, offered, 0.0, 0.0,
-                hold_doubts=self.doubts, theorem="infinite server", plain=not self.doubts,
+                hold_doubts=self.doubts, theorem="infinite server", plain=True,
             )  # fmt: skip
         if any(load.calls for load in self.loads):
             arrivals = arrivals.doubted("decomposition")
@@ -169,7 +173,7 @@ class Pool:
                 wait, theorem = times.waiting(blocked, decay), "GI/M/c"
         elif slots == 1 and arrivals.poisson:
             mean = m_g_1_wait(self.rate, self.delay, service.scv)
-            wait, blocked = times.one_server(offered, service, mean), offered
+            wait, blocked = one_server(offered, service, mean), offered
         else:
             if slots > 1:
                 require_variance(self.name, service.scv)
@@ -180,7 +184,7 @@ class Pool:
         return PoolAnswer(
             wait, holds, 0.0, offered, self.rate * wait.mean, blocked,
             wait_doubts=doubts, hold_doubts=self.doubts, theorem=theorem,
-            plain=plain and not doubts,
+            plain=plain,
         )  # fmt: skip
 
     def _limited(self, arrivals: Arrivals, holds: dict[str, Time], offered: float) -> PoolAnswer:
@@ -202,7 +206,7 @@ class Pool:
         lost = float(chain.probability[-1])
         return self._settled(chain, self.rate, lost, holds, {}, doubts, self.doubts, "M/M/c/K")
 
-    def _unlimited(self, arrivals: Arrivals) -> PoolAnswer | None:
+    def _unlimited(self) -> PoolAnswer | None:
         """Return the answer if the slots never run out; None if they may."""
         found: dict[str, StationAnswer] = {}
         inside = self.rate * self.delay
@@ -211,11 +215,7 @@ class Pool:
             rate = self.rate * self.visits[each.name]
             if rate == 0:
                 continue
-            if not each.plain and any(each.name in load.again for load in self.loads):
-                arrivals = arrivals.smoothed()
-            answer = open_station(each, rate, arrivals)
-            if not each.plain:
-                arrivals = arrivals.smoothed()
+            answer = open_station(each, rate, self.arrivals_of(each.name))
             if answer is None:
                 if self.size.slots > MOST_SLOTS and self.size.limit is None:
                     raise Unstable(each.name)
@@ -228,7 +228,7 @@ class Pool:
         holds = {load.endpoint: self.hold(load, found) for load in self.loads}
         return PoolAnswer(
             NOTHING, holds, 0.0, inside, 0.0, 0.0, found, hold_doubts=doubts,
-            theorem="product form", plain=not doubts,
+            theorem="product form", plain=True,
         )  # fmt: skip
 
     def _chain(self, arrivals: Arrivals) -> PoolAnswer:
@@ -243,6 +243,7 @@ class Pool:
         doubts = arrivals.doubts | self.doubts
         if not self.exponential:
             doubts |= {"flow-equivalent"}
+            doubts |= NO_DOUBT if limit is None else {"M/M/c/K with this mean"}
         elif not arrivals.poisson:
             doubts |= {"arrivals as if Poisson"}
         return self.settled(

@@ -16,9 +16,10 @@ from scalesim.engines.analytic.model import (
     Place,
     Send,
     Visits,
+    parts_within,
 )
 
-__all__ = ["Completing", "completion", "known_failures", "weighted"]
+__all__ = ["Completing", "completion", "known_failures", "most_visits", "weighted"]
 
 Completing = Callable[[Ask | Send], float]
 """The share of calls (or messages) that are answered (or taken)."""
@@ -73,6 +74,39 @@ def weighted(
             for branch in part.branches:
                 yield from weighted(branch, completing, here)
         here *= completion(part, completing)
+
+
+def most_visits(
+    facilities: Mapping[str, Facility],
+    order: Sequence[Place],
+    roots: Sequence[Place],
+    retries: bool,
+) -> dict[Place, int]:
+    """Return how often one request of a client may come to each place; 2 stands for more, too.
+
+    Parameters
+    ----------
+    order : sequence of Place
+        Callers before callees.
+    roots : sequence of Place
+        Where requests begin.
+    retries : bool
+        Whether those who try again are counted.
+    """
+    most = dict.fromkeys(order, 0)
+    for root in roots:
+        found = dict.fromkeys(order, 0) | {root: 1}
+        for place in order:
+            program = facilities[place[0]].programs[place[1]]
+            parts = (*program.before, *program.inside, *program.after)
+            loops = {ask for part in parts if isinstance(part, Visits) for ask in part.asks}
+            for part in parts_within(parts) if found[place] else ():
+                if isinstance(part, (Ask, Send)):
+                    again = part in loops or (retries and isinstance(part, Ask) and part.retry)
+                    more = found[place] * (2 if again else 1)
+                    found[part.to] = min(found[part.to] + more, 2)
+        most = {place: max(most[place], found[place]) for place in order}
+    return most
 
 
 def known_failures(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from scalesim.distributions import Exponential
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.arrivals import AT_RANDOM, Balanced
+from scalesim.engines.analytic.arrivals import AT_RANDOM
 from scalesim.engines.analytic.beside import Stream, beside_each_other
 from scalesim.engines.analytic.occupancy import Occupancy
-from scalesim.engines.analytic.stations import MOST_SLOTS, PoolAnswer, StationAnswer
+from scalesim.engines.analytic.stations import AS_POISSON, MOST_SLOTS, PoolAnswer, StationAnswer
 from scalesim.engines.analytic.times import NOTHING
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["solve_replica"]
 
 
-def solve_replica(node: Node, names: list[str], balanced: Balanced) -> bool:
+def solve_replica(node: Node, names: list[str]) -> bool:
     """Put what both pools of a replica do into the node's answer; return whether it is known.
 
     Only the processors are shared, by processor sharing; exact if all work is exponential.
@@ -47,10 +47,12 @@ def solve_replica(node: Node, names: list[str], balanced: Balanced) -> bool:
     chains = beside_each_other(streams["connections"], streams["apply"], share)
     if chains is None:
         return False
-    arrivals = balanced.arrivals.as_poisson()
-    doubts = arrivals.doubts
-    if balanced.targets:
-        doubts |= {AT_RANDOM}
+    doubts: frozenset[str] = frozenset()
+    for name in pools:
+        balanced = node.balanced(name)
+        doubts |= balanced.arrivals.as_poisson().doubts
+        if balanced.targets:
+            doubts |= {AT_RANDOM}
     single = all(len(each) == 1 for each in laws.values())
     if not single or not all(
         isinstance(law, Exponential) for each in laws.values() for law in each
@@ -61,6 +63,7 @@ def solve_replica(node: Node, names: list[str], balanced: Balanced) -> bool:
     for (name, stream), chain in zip(streams.items(), pooled, strict=True):
         answer = _answer(node, name, stream, chain, doubts)
         node.answer.pools[name] = answer
+        node.answer.leaving[name] = AS_POISSON
         through += stream.rate * (1 - answer.rejected)
     node.answer.resources["cpu"] = StationAnswer(
         computing, computing.mean / through, through, doubts

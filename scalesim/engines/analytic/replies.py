@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from scalesim.components import Retry
 from scalesim.distributions import Constant, Distribution, Uniform
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.times import NOTHING, Grid, Time
+from scalesim.engines.analytic.times import NOTHING, Time
 
-__all__ = ["DONE", "Reply", "asked", "in_turn", "one_of", "repeated"]
+__all__ = ["DONE", "Reply", "asked", "in_turn", "one_of", "pause", "repeated"]
 
 
 class Reply(NamedTuple):
@@ -95,13 +93,14 @@ def asked(reply: Reply, timeout: float | None, retry: Retry | None) -> Reply:
         chance *= onward
         if chance < _NEGLIGIBLE:
             break
-        before = [*before, reply.gone, _pause(retry, attempt)]
+        before = [*before, reply.gone, pause(retry, attempt)]
     final = {
         name: share * attempts if name not in retry.on else share / again * given_up
         for name, share in reply.shares().items()
     }
     completed = any(weight > 0 for weight, _ in ways)
-    doubts = reply.doubts | ({"fixed point of retries"} if reply.queues else frozenset())
+    depends = reply.queues or reply.rejected  # on what the attempts before it found
+    doubts = reply.doubts | ({"fixed point of retries"} if depends else frozenset())
     if again < 1 - reply.completed - 1e-12:
         doubts |= {"failures as if alike"}
     return Reply(
@@ -123,11 +122,11 @@ def _within(reply: Reply, timeout: float) -> Reply:
     lost = reply.rejected + reply.failed + reply.timed_out
     late = reply.completed * (1 - within) + lost * (1 - early)
     gone = [
-        (lost * early, _truncated(reply.gone, timeout, early)),
+        (lost * early, times.truncated(reply.gone, timeout)),
         (late, times.drawn(Constant(timeout))),
     ]
     return reply._replace(
-        time=_truncated(reply.time, timeout, within),
+        time=times.truncated(reply.time, timeout),
         rejected=reply.rejected * early,
         failed=reply.failed * early,
         timed_out=late + reply.timed_out * early,
@@ -140,7 +139,7 @@ _ENDLESS = 10_000
 _NEGLIGIBLE = 1e-10
 
 
-def _pause(retry: Retry, attempt: int) -> Time:
+def pause(retry: Retry, attempt: int) -> Time:
     """Return the back-off after attempt number `attempt`, from 0."""
     if isinstance(retry.backoff, Distribution):
         return times.drawn(retry.backoff)
@@ -154,34 +153,6 @@ def _pause(retry: Retry, attempt: int) -> Time:
         return NOTHING
     low = {"full": 0.0, "equal": longest / 2}.get(jitter)
     return times.drawn(Constant(longest) if low is None else Uniform(low, longest))
-
-
-def _truncated(time: Time, limit: float, within: float) -> Time:
-    """Return the law of those times that are at most `limit`."""
-    if within >= 1.0:
-        return time
-    if within <= 0.0:
-        return times.drawn(Constant(limit))
-    if not time.exact:
-        _, mean = time.within(limit)
-        return times.fitted(mean, time.variance * (mean / time.mean) ** 2)
-    _, mean = time.within(limit)
-    grid, _ = time.cumulated
-    masses = time.on(grid)[: int(limit / grid.step) + 1]
-    at_square = (np.arange(len(masses)) * grid.step) ** 2
-    square = float(np.dot(at_square, masses) / masses.sum())
-
-    def law(at: Grid) -> np.ndarray:
-        kept = time.on(at).copy()
-        position = limit / at.step + 0.5
-        last = math.floor(position)
-        if last < at.points:
-            kept[last] *= position - last
-            kept[last + 1 :] = 0.0
-        scaled: np.ndarray = kept / kept.sum()
-        return scaled
-
-    return Time(mean, max(square - mean * mean, 0.0), law, time.exact)
 
 
 def in_turn(replies: list[Reply]) -> Reply:

@@ -15,7 +15,7 @@ import numpy as np
 
 from scalesim.engines.analytic import times
 from scalesim.engines.analytic.arrivals import new_arrivals
-from scalesim.engines.analytic.flows import Flows, flows_of, ordered
+from scalesim.engines.analytic.flows import Flows, Lookups, flows_of, ordered
 from scalesim.engines.analytic.lowering import lowered
 from scalesim.engines.analytic.model import (
     ROOT,
@@ -31,11 +31,14 @@ from scalesim.engines.analytic.model import (
     parts_within,
 )
 from scalesim.engines.analytic.nodes import Node
-from scalesim.engines.analytic.reach import known_failures
+from scalesim.engines.analytic.reach import known_failures, most_visits
 from scalesim.engines.analytic.replies import DONE, Reply, asked, one_of
-from scalesim.engines.analytic.stations import Unstable
+from scalesim.engines.analytic.retrying import at_once
+from scalesim.engines.analytic.stations import AS_POISSON, NO_DOUBT, Unstable
+from scalesim.engines.analytic.streams import ENTRIES, MISSES, Leaving, Point, Streams, sides
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.engines.analytic.uses import NodeAnswer
+from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Traffic
 from scalesim.traffic.processes import Poisson
@@ -73,6 +76,10 @@ class Solution:
     facilities: dict[str, Facility] = field(default_factory=dict)
     other: Solution | None = None
     """A second state in which the model may stay at this rate: a storm of retries."""
+    streams: Streams = field(default_factory=lambda: Streams({}, (), (), {}, NO_DOUBT))
+    reached: dict[Ask | Send, float] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    """What has no answer here that makes sense."""
     _bare: dict[Place, Time] = field(default_factory=dict)
     _asked: dict[Ask, tuple[Reply, Reply]] = field(default_factory=dict)
 
@@ -121,12 +128,18 @@ class Solver:
         """How new requests are spaced."""
         self.facilities = lowered(topology, traffic)
         self.order = ordered(self.facilities)
+        self.sides = {name: sides(facility) for name, facility in self.facilities.items()}
         self.components = self._callees_first()
         self.exclusive = self._exclusive()
         names = topology.entry_endpoints
         mix = traffic.mix if traffic.mix is not None else dict.fromkeys(names, 1.0)
         total = math.fsum(mix[name] for name in names)
         self.shares = {name: mix[name] / total for name in names}
+        self.roots = [(ROOT, name) for name, share in self.shares.items() if share > 0]
+        self.visits, self.tries = (
+            most_visits(self.facilities, self.order, self.roots, retries)
+            for retries in (False, True)
+        )
         self.fronts = self._fronts()
 
     def _callees_first(self) -> list[str]:
@@ -177,14 +190,26 @@ class Solver:
                             todo.append(part.to[0])
         return found
 
+    def streams(self, leaving: Leaving) -> Streams:
+        """Return what is known of the streams at stations, given what leaves each."""
+        new = NO_DOUBT if self.arrivals.poisson else self.arrivals.smoothed().doubts
+        return Streams(self.facilities, self.order, self.roots, leaving, new)
+
     def flows(self, rate: float, reached: Mapping[Ask | Send, float],
-              plain: Mapping[Place, bool], replies: Mapping[Place, Reply] | None = None,
+              streams: Streams | None = None, replies: Mapping[Place, Reply] | None = None,
               ) -> Flows:  # fmt: skip
         """Return the flows at `rate`, given what is known of the answers."""
         durations = {place: reply.time.mean for place, reply in (replies or {}).items()}
+        lookups = {
+            name: Lookups(
+                NO_DOUBT if streams is None else streams.at((name, 0, ENTRIES)).doubts,
+                self.visits[name, "get"] > 1, self.tries[name, "get"] > 1,
+            )
+            for name, facility in self.facilities.items() if facility.looked_up
+        }  # fmt: skip
         return flows_of(
             self.topology, self.traffic, self.facilities, self.order, rate, self.shares,
-            reached, plain, self.arrivals.poisson, durations,
+            reached, lookups, durations,
         )  # fmt: skip
 
     def failing(
@@ -198,9 +223,9 @@ class Solver:
             What is known of lines that are full.
         """
         failed, reached = known_failures(
-            self.facilities, self.components, self.flows(rate, {}, {}), turned_away or {}
+            self.facilities, self.components, self.flows(rate, {}), turned_away or {}
         )
-        return self.flows(rate, reached, {}), failed
+        return self.flows(rate, reached), failed
 
     def solve(self, rate: float) -> Solution:
         """Return the solution at `rate` new requests a second, and a second state if there is one.
@@ -209,6 +234,10 @@ class Solver:
         model comes to from rest, and that which it comes to when every attempt fails at first.
         """
         solution = self._settled(rate, {})
+        if not solution.unstable:
+            solution.problems += at_once(solution)
+        if solution.problems and not solution.unstable:
+            raise UnsupportedByEngine(solution.problems)
         every: dict[Ask | Send, float] = {
             part: float(part.retry.attempts or _MANY)
             for facility in self.facilities.values()
@@ -217,7 +246,7 @@ class Solver:
             if isinstance(part, Ask) and part.retry is not None
         }
         if every and not solution.unstable:
-            hot = self._settled(rate, every)
+            hot = self._settled(rate, solution.reached | every, hot=True)
             if not hot.unstable:
                 rates = [(solution.flows.rate[p], hot.flows.rate[p]) for p in self.order]
                 if any(abs(a - b) > 0.02 * max(a, b) for a, b in rates):
@@ -229,26 +258,37 @@ class Solver:
                 solution.other = hot
         return solution
 
-    def _settled(self, rate: float, reached: dict[Ask | Send, float]) -> Solution:
-        """Return what rates and waits come to, from given numbers of attempts on."""
+    def _settled(
+        self, rate: float, reached: dict[Ask | Send, float], hot: bool = False
+    ) -> Solution:
+        """Return what rates and waits come to, from given numbers of attempts on.
+
+        A line that grows without end at first may not do so once it is known how many requests
+        are lost before they come to it; from a storm of retries (`hot`) it is the storm's.
+        """
         replies: dict[Place, Reply] = {}
         reached = dict(reached)
-        plain: dict[Place, bool] = {}
+        failed, known = known_failures(self.facilities, self.components, self.flows(rate, {}), {})
+        leaving: Leaving = {}
+        streams = self.streams(leaving)
         before = np.zeros(0)
         for _ in range(_ROUNDS):
             solution = Solution(
-                rate, self.flows(rate, reached, plain, replies), replies=dict(replies),
-                facilities=self.facilities,
+                rate, self.flows(rate, known | reached, streams, replies), replies=dict(replies),
+                facilities=self.facilities, streams=streams, reached=reached,
             )  # fmt: skip
             old = dict(reached)
-            self._walk(solution, reached, plain)
-            if solution.unstable:
+            self._walk(solution, reached, failed)
+            if solution.unstable and hot:
                 break
             values = [solution.flows.rate[place] for place in self.order]
             values += [reply.time.mean for reply in solution.replies.values()]
             now = np.asarray(values)
             replies = solution.replies
-            if len(now) == len(before) and np.allclose(now, before, rtol=_CLOSE, atol=0):
+            previous, leaving = leaving, self._leaving(solution)
+            if leaving != previous:
+                streams = self.streams(leaving)
+            elif len(now) == len(before) and np.allclose(now, before, rtol=_CLOSE, atol=0):
                 break
             before = now
             for part, value in reached.items():
@@ -256,10 +296,30 @@ class Solver:
                     reached[part] = (value + old[part]) / 2
         return solution
 
+    def _leaving(self, solution: Solution) -> Leaving:
+        """Return what streams are taken for behind each station: the worst of its nodes."""
+        found: dict[Point, frozenset[str] | None] = {}
+        for name, answers in solution.nodes.items():
+            for answer in answers:
+                side = self.sides[name][answer.members[0]]
+                for station, names in answer.leaving.items():
+                    known = found.get((name, side, station))
+                    found[name, side, station] = (
+                        names if known is None else known | (names or known)
+                    )
+        for name, method in solution.flows.hit_method.items():
+            some = frozenset() if not method else AS_POISSON
+            found[name, 0, MISSES] = some if solution.flows.miss[name] else None
+        return found
+
     def _walk(
-        self, solution: Solution, reached: dict[Ask | Send, float], plain: dict[Place, bool]
+        self, solution: Solution, reached: dict[Ask | Send, float], failed: Mapping[Place, float]
     ) -> None:
-        """Solve every facility, callees first, and put what it answers into `solution`."""
+        """Solve every facility, callees first, and put what it answers into `solution`.
+
+        If a line grows without end, the others are solved as if nobody waited in it: there are
+        answers but for what has `failed` whatever the load.
+        """
         for name in self.components:
             facility = self.facilities[name]
             groups = self._groups(facility, solution.flows)
@@ -271,13 +331,14 @@ class Solver:
                 except Unstable as error:
                     if name in self.exclusive:
                         solution.deferred[name] = f"{name}.{error.name}"
-                        break
-                    station = error.name
-                    solution.unstable = solution.deferred.get(station, f"{name}.{station}")
-                    return
-            if name in solution.deferred:
-                for endpoint in facility.programs:
-                    solution.replies[name, endpoint] = Reply(solution.bare((name, endpoint)))
+                    else:
+                        station = solution.deferred.get(error.name, f"{name}.{error.name}")
+                        solution.unstable = solution.unstable or station
+                    break
+            if len(answers) < len(groups):
+                solution.nodes.pop(name, None)
+                for place in ((name, endpoint) for endpoint in facility.programs):
+                    solution.replies[place] = Reply(solution.bare(place), failed=failed[place])
                 continue
             solution.nodes[name] = answers
             for endpoint in facility.programs:
@@ -290,7 +351,6 @@ class Solver:
                 solution.replies[place] = one_of(
                     [(w, a.replies[endpoint]) for w, a in zip(weights, answers, strict=True)]
                 )
-                plain[place] = all(answer.plain.get(endpoint, False) for answer in answers)
             for answer in answers:
                 share = len(answer.members) / facility.nodes
                 for part, value in answer.reached.items():

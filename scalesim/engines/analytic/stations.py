@@ -17,6 +17,10 @@ from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.errors import Problem, UnsupportedByEngine
 
 __all__ = [
+    "AS_POISSON",
+    "AT_ONCE",
+    "DELAYS",
+    "IN_BURSTS",
     "MOST_SLOTS",
     "NO_DOUBT",
     "Arrivals",
@@ -27,11 +31,21 @@ __all__ = [
     "Unstable",
     "open_station",
     "require_variance",
+    "taken_for",
 ]
 
 MOST_SLOTS = 1500
 """Larger pools are treated as one of this many slots inside their network."""
 NO_DOUBT: frozenset[str] = frozenset()
+AS_POISSON = frozenset({"arrivals as if Poisson"})
+"""Of streams that are about as regular as Poisson ones, or more."""
+IN_BURSTS = frozenset({"bursts as if Poisson"})
+AT_ONCE = frozenset({"requests at once as if Poisson"})
+"""Of what began as one request and meets again."""
+DELAYS = ("infinite server", "product form", "no requests")
+"""What pools are, by the theorem of their answer, at which nobody waits."""
+_REGULAR = 1.5
+"""Up to this scv of services, what leaves a station comes in no bursts that would matter."""
 
 
 class Unstable(Exception):
@@ -79,7 +93,7 @@ class Arrivals:
 
     def smoothed(self) -> Arrivals:
         """Return these after something that does not keep a stream Poisson."""
-        return Arrivals(doubts=self.doubts | {"arrivals as if Poisson"})
+        return Arrivals(doubts=self.doubts | (IN_BURSTS if self.scv > 1 else AS_POISSON))
 
     def as_poisson(self) -> Arrivals:
         """Return Poisson arrivals in place of these, and say so."""
@@ -195,7 +209,7 @@ class PoolAnswer:
     theorem : str
         What the wait follows from.
     plain : bool
-        Whether a Poisson stream leaves as one.
+        Whether a Poisson stream leaves as one, where anybody may wait.
     abandoned : float [ratio]
         Share of arrivals that lost patience, and after what time.
     left_after : Time
@@ -233,6 +247,11 @@ def require_variance(name: str, scv: float) -> None:
     if math.isinf(scv):
         message = "services of infinite variance are covered at one slot, or shared and unlimited"
         raise UnsupportedByEngine([Problem(name, f'{message}; use engine="compiled"')])
+
+
+def taken_for(scv: float) -> frozenset[str]:
+    """Return what a stream is taken for behind services of this squared coefficient."""
+    return AS_POISSON if scv <= _REGULAR else IN_BURSTS
 
 
 def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAnswer | None:

@@ -19,14 +19,15 @@ import numpy as np
 from scalesim.distributions import Constant, Distribution
 from scalesim.engines.analytic.survival import Survival, area_of, survival_of
 
-__all__ = ["NOTHING", "Grid", "Time", "added", "beyond", "constant", "drawn", "fitted", "mixed",
-           "one_server", "ranked", "waiting"]  # fmt: skip
+__all__ = ["FINE", "NOTHING", "Grid", "Time", "added", "beyond", "constant", "drawn", "fitted",
+           "mixed", "ranked", "truncated", "waiting"]  # fmt: skip
 
 _POINTS = 1 << 14
 _STEPS_PER_MEAN = 128
 _COARSE = 1 << 13
-_FINE = 4
-_MOST_POINTS = 1 << 18
+FINE = 4
+_ROUNDING = 1e-12
+"""Relative error of sums of constants."""
 
 
 class Grid(NamedTuple):
@@ -60,6 +61,10 @@ class Time:
         The time is this constant [s] and another time: a constant needs no grid.
     fine : int
         How much finer its own grid is.
+    late : function of t, optional
+        P(more than t), where it has a closed form.
+    among : sequence of (float, Time)
+        The time is one of these, each with its probability.
     scale : float [s]
         What the grid is measured by where the mean is infinite.
     """
@@ -72,6 +77,8 @@ class Time:
     zero: float | None = None
     after: tuple[float, Time] | None = None
     fine: int = 1
+    late: Survival | None = None
+    among: Sequence[tuple[float, Time]] = ()
     scale: float = math.nan
 
     @property
@@ -142,21 +149,47 @@ class Time:
         return (k - 0.5 + float((p - below[k - 1]) / mass)) * grid.step
 
     def within(self, limit: float) -> tuple[float, float]:
-        """Return (probability of at most `limit`, mean of those that are) [ratio, s]."""
-        if self.mean == 0:
-            return 1.0, 0.0
-        if not self.exact:
+        """Return (probability of at most `limit`, mean of those that are) [ratio, s].
+
+        Constants are told apart from what is spread over a step, so that one that equals the limit
+        is within it.
+        """
+        if not self.variance:
+            on_time = self.mean <= limit * (1 + _ROUNDING)
+            return (1.0, self.mean) if on_time else (0.0, math.nan)
+        if self.among:
+            found = [(weight, *each.within(limit)) for weight, each in self.among]
+            chance = math.fsum(weight * part for weight, part, _ in found)
+            total = math.fsum(weight * part * mean for weight, part, mean in found if part)
+        elif self.after is not None:
+            constant, rest = self.after
+            if limit < constant * (1 - _ROUNDING):
+                return 0.0, math.nan
+            chance, mean = rest.within(max(limit - constant, 0.0))
+            total = chance * (constant + mean) if chance else 0.0
+        elif self.late is not None and self.area is not None:
+            at = np.array([limit * (1 + _ROUNDING)])
+            beyond = float(self.late(at)[0])
+            chance, total = 1 - beyond, max(float(self.area(at)[0]) - limit * beyond, 0.0)
+        elif not self.exact:
             return _gamma_within(self.mean, self.variance, limit)
+        else:
+            chance, total = self._on_grid(limit)
+        return min(chance, 1.0), total / chance if chance > 0 else math.nan
+
+    def _on_grid(self, limit: float) -> tuple[float, float]:
+        """Return (probability of at most `limit`, mean over those that are, else 0)."""
         grid, _ = self.cumulated
         masses = self._masses(grid)
         position = limit / grid.step
         k = int(position + 0.5)
         if k >= grid.points:
             return 1.0, self.mean
+        if k == 0 and self.zero is not None:  # what is no time at all, and half a step after it
+            return self.zero + 2 * position * float(masses[0] - self.zero), 0.0
         part = position + 0.5 - k if k else 1.0
         chance = float(masses[:k].sum() + part * masses[k])
-        total = float(np.dot(np.arange(k), masses[:k]) + part * k * masses[k]) * grid.step
-        return min(chance, 1.0), total / chance if chance > 0 else math.nan
+        return chance, float(np.dot(np.arange(k), masses[:k]) + part * k * masses[k]) * grid.step
 
 
 NOTHING = Time(0.0, 0.0, lambda grid: np.concatenate([[1.0], np.zeros(grid.points - 1)]))
@@ -194,7 +227,7 @@ def drawn(law: Distribution) -> Time:
     survival = survival_of(law)
     known = None if survival is None else lambda grid: grid.masses(survival)
     variance = scv * mean * mean if mean else 0.0
-    return Time(mean, variance, known, survival is not None, area_of(law))
+    return Time(mean, variance, known, survival is not None, area_of(law), late=survival)
 
 
 def constant(value: float) -> Time:
@@ -281,7 +314,41 @@ def mixed(weighted: Sequence[tuple[float, Time]]) -> Time:
         area if len(areas) == len(parts) else None,
         fine=max(t.fine for _, t in parts),
         scale=math.fsum(w / total * t.size for w, t in parts),
+        among=tuple((w / total, t) for w, t in parts),
     )
+
+
+def truncated(time: Time, limit: float) -> Time:
+    """Return the law of those times that are at most `limit`; the limit itself if none are."""
+    chance, mean = time.within(limit)
+    if chance >= 1.0:
+        return time
+    if chance <= 0.0:
+        return constant(limit)
+    if time.among:
+        return mixed([(w * each.within(limit)[0], truncated(each, limit))
+                      for w, each in time.among])  # fmt: skip
+    if time.after is not None:
+        fixed, rest = time.after
+        return added([constant(fixed), truncated(rest, max(limit - fixed, 0.0))])
+    if not time.exact:
+        return fitted(mean, time.variance * (mean / time.mean) ** 2)
+    grid, _ = time.cumulated
+    masses = time.on(grid)[: int(limit / grid.step) + 1]
+    at_square = (np.arange(len(masses)) * grid.step) ** 2
+    square = float(np.dot(at_square, masses) / masses.sum())
+
+    def law(at: Grid) -> np.ndarray:
+        kept = time.on(at).copy()
+        position = limit / at.step + 0.5
+        last = math.floor(position)
+        if last < at.points:
+            kept[last] *= position - last
+            kept[last + 1 :] = 0.0
+        scaled: np.ndarray = kept / kept.sum()
+        return scaled
+
+    return Time(mean, max(square - mean * mean, 0.0), law, time.exact)
 
 
 def waiting(probability: float, rate: float) -> Time:
@@ -292,78 +359,8 @@ def waiting(probability: float, rate: float) -> Time:
         probability * (2 - probability) / rate**2,
         lambda grid: grid.masses(lambda t: probability * np.exp(-rate * t)),
         zero=1 - probability,
-        fine=_FINE,
+        fine=FINE,
     )
-
-
-def one_server(load: float, service: Time, mean: float) -> Time:
-    """Return the wait in M/G/1: a geometric number of residual services (Pollaczek, Khinchine).
-
-    Parameters
-    ----------
-    load : float [0 .. 1)
-    service : Time
-    mean : float [s]
-        Mean wait; the variance is that of a wait that is zero or exponential.
-    """
-    area = service.area or _area(service)
-
-    def law(grid: Grid) -> np.ndarray:
-        finer = _refined(grid, service.mean, mean, load)
-        masses = _geometric_sum(load, service.mean, mean, area, grid, finer)
-        if len(masses) < grid.points:  # so far out that the grid as it is will do
-            rest = _geometric_sum(load, service.mean, mean, area, grid, 1)[len(masses) :]
-            masses = np.concatenate([masses, rest])
-        return masses
-
-    variance = mean * mean * (2 - load) / load if load else 0.0
-    scale = service.mean / (1 - load)
-    return Time(mean, variance, law, service.exact, zero=1 - load, fine=_FINE, scale=scale)
-
-
-def _area(time: Time) -> Survival:
-    """Return the mean of min(time, t) from the time's law on its own grid."""
-    grid, below = time.cumulated
-    late = np.concatenate([[1.0], np.maximum(1 - below, 0.0)])
-    at = np.concatenate([[0.0], (np.arange(grid.points) + 0.5) * grid.step])
-    until = np.concatenate([[0.0], np.cumsum(np.diff(at) * (late[1:] + late[:-1]) / 2)])
-    until *= time.mean / until[-1]
-    return lambda t: np.interp(t, at, until)
-
-
-def _refined(grid: Grid, service: float, wait: float, load: float) -> int:
-    """Return into how many each step is cut for a geometric sum, an odd number.
-
-    A residual at the nearest point is off by up to step^2 / 8 / service in the mean, and the wait
-    in the same proportion. At high load the grid of the wait is wider than services are.
-    """
-    if not load or not math.isfinite(wait):
-        return 1
-    scale = math.sqrt(service * wait * (1 - load) / load)
-    most = max(_MOST_POINTS * grid.step / (24 * wait), 1.0)
-    return 2 * math.ceil((min(96 * grid.step / scale, most) - 1) / 2) + 1
-
-
-def _geometric_sum(
-    load: float, service: float, wait: float, area: Survival, grid: Grid, finer: int
-) -> np.ndarray:
-    """Return the masses of the wait, as many as there is space for in so fine a grid."""
-    from scipy import fft
-
-    cells = min(grid.points, _MOST_POINTS // finer) if finer > 1 else grid.points
-    points, step = cells * finer, grid.step / finer
-    residual = np.diff(area((np.arange(points) + 0.5) * step) / service, prepend=0.0)
-    # The mean sets the scale of the wait at high load, where the grid may be coarse for services.
-    mean = wait * (1 - load) / load if load else 0.0
-    if math.isfinite(mean) and (1 - residual.sum()) * points * step < 1e-6 * mean:
-        moved = mean / step - float(np.dot(residual, np.arange(points)))
-        residual[:2] += [-moved, moved]
-    # What is beyond the grid comes round to its beginning: damped, it is negligible.
-    size = fft.next_fast_len(2 * points, real=True)
-    damped = np.exp(np.arange(points) * (-20.0 / size))
-    whole = (1 - load) / (1 - load * fft.rfft(residual * damped, size))
-    below = np.cumsum(fft.irfft(whole, size)[:points] / damped)
-    return np.maximum(np.diff(below[finer // 2 :: finer], prepend=0.0), 0.0)
 
 
 def ranked(times: Sequence[Time], rank: int, chances: Sequence[float] = ()) -> Time:
@@ -374,8 +371,8 @@ def ranked(times: Sequence[Time], rank: int, chances: Sequence[float] = ()) -> T
     chances : sequence of float, optional
         How likely each comes at all; the time is that of those cases in which `rank` come.
     """
-    if len(times) == 1:
-        return times[0]
+    if len(times) == 1 or not (chances or any(each.variance for each in times)):
+        return sorted(times, key=lambda each: each.mean)[rank - 1]
     sure = chances or [1.0] * len(times)
 
     def law(grid: Grid) -> np.ndarray:

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 
 from scalesim.distributions import Distribution, Exponential
 from scalesim.engines.analytic import times
+from scalesim.engines.analytic.arrivals import AT_RANDOM, Balanced, arrivals_at
 from scalesim.engines.analytic.model import Ask, Facility, Part, Program, Send, Use
 from scalesim.engines.analytic.part_replies import completing
 from scalesim.engines.analytic.priorities import ORDERS, Class
 from scalesim.engines.analytic.reach import completion, weighted
 from scalesim.engines.analytic.replies import Reply
 from scalesim.engines.analytic.stations import (
+    IN_BURSTS,
     MOST_SLOTS,
+    NO_DOUBT,
     Arrivals,
     PoolAnswer,
     Station,
     StationAnswer,
     Unstable,
     open_station,
+    taken_for,
 )
 
 if TYPE_CHECKING:
@@ -45,8 +49,8 @@ class NodeAnswer:
         At one of them.
     pools, resources : dict of name to PoolAnswer, StationAnswer
     replies : dict of endpoint to Reply
-    plain : dict of endpoint to bool
-        Whether Poisson requests leave as a Poisson stream.
+    leaving : dict of pool or resource to frozenset of str or None
+        What streams are taken for behind it; None: nobody waits there.
     reached : dict of part to float
         How often an ask or send is made, for each request at its place.
     demands : dict of resource to (float, float) [1/s, ratio]
@@ -58,7 +62,7 @@ class NodeAnswer:
     pools: dict[str, PoolAnswer] = field(default_factory=dict)
     resources: dict[str, StationAnswer] = field(default_factory=dict)
     replies: dict[str, Reply] = field(default_factory=dict)
-    plain: dict[str, bool] = field(default_factory=dict)
+    leaving: dict[str, frozenset[str] | None] = field(default_factory=dict)
     reached: dict[Ask | Send, float] = field(default_factory=dict)
     demands: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -126,6 +130,8 @@ class Uses:
             )
             classes = self._classes(uses) if resource.order in ORDERS else {}
             plain = plain and len(classes) <= 1 and resource.failures is None
+            bursts = IN_BURSTS if resource.failures is not None else taken_for(law.scv)
+            self.answer.leaving[name] = NO_DOUBT if plain else bursts
             self.stations[name] = Station(
                 name,
                 resource.slots,
@@ -165,22 +171,37 @@ class Uses:
         """Return how often a resource is used [1/s]."""
         return math.fsum(self.answer.rates[e] * weight for e, _, _, weight in self.uses(resource))
 
-    def _solve_outside(self, names: list[str], arrivals: Arrivals) -> Arrivals:
-        """Solve stations before or after the pools; return how requests leave them."""
-        for name in names:
-            self._solve_alone(name, arrivals)
-            if not self.stations[name].plain:
-                arrivals = arrivals.smoothed()
-        return arrivals
+    def balanced(self, station: str) -> Balanced:
+        """Return how requests come to a pool or resource of the node."""
+        name = self.facility.component
+        side = self.solver.sides[name][self.members[0]]
+        coming = self.solution.streams.at((name, side, station))
+        front = name in self.solver.fronts
+        return arrivals_at(self.solver.arrivals, front, coming, self.members[0])
 
-    def _solve_beside(self, names: list[str], arrivals: Arrivals) -> None:
+    def arrivals_of(self, station: str) -> Arrivals:
+        """Return how requests come to a resource, or to a callee inside a pool's network."""
+        if station not in self.facility.resources:
+            return Arrivals()
+        balanced = self.balanced(station)
+        arrivals = balanced.arrivals.doubted(AT_RANDOM) if balanced.targets else balanced.arrivals
+        everyone = math.fsum(self.answer.rates.values())
+        whole = math.isclose(self.use_rate(station), everyone, rel_tol=1e-9)
+        return arrivals if arrivals.poisson or whole else arrivals.as_poisson()
+
+    def _solve_outside(self, names: list[str]) -> None:
+        """Solve stations before or after the pools."""
+        for name in names:
+            self._solve_alone(name, self.arrivals_of(name))
+
+    def _solve_beside(self, names: list[str]) -> None:
         """Solve stations in branches or in several pools, as if nobody were turned away."""
         for name in names:
             places = {where for _, _, where, _ in self.uses(name)}
             beside = "branches as if independent" if places == {"beside"} else BESIDE
             sizes = self.facility.pools.values()
             limited = {BESIDE} if any(size.limit is not None for size in sizes) else set()
-            self._solve_alone(name, arrivals.doubted(beside, *limited))
+            self._solve_alone(name, self.arrivals_of(name).doubted(beside, *limited))
 
     def _solve_alone(self, name: str, arrivals: Arrivals) -> None:
         rate = self.use_rate(name)
