@@ -13,7 +13,8 @@ from typing import Any
 from hypothesis import reject, strategies as st
 
 from scalesim import components as c, distributions as d, traffic as t
-from scalesim.components.steps import STEPS, Sleep
+from scalesim.components.calls import Call, Scatter
+from scalesim.components.steps import STEPS, Parallel, Sleep
 from scalesim.errors import InvalidModel
 from scalesim.fields import (
     Description,
@@ -121,9 +122,24 @@ def _chances(of: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 def _cache(fields: dict[str, Any]) -> dict[str, Any]:
     fields = one_price(fields)
+    if fields.get("placement") == "in_process":
+        fields = without(fields, "machine", "cost_per_hour")
     if "capacity" in fields:
-        return without(fields, "hit_ratio")
-    return without({"hit_ratio": 0.25, **fields}, "ttl")
+        return without(fields, "hit_ratio", *(["time_to_idle"] if "ttl" in fields else []))
+    by_key = ("ttl", "time_to_idle", "start", "coalesce", "eviction")
+    return without({"hit_ratio": 0.25, **fields}, *by_key)
+
+
+def _parallel(fields: dict[str, Any]) -> dict[str, Any]:
+    wanted = fields.get("wait_for")
+    if wanted is None:
+        return without(fields, "cancel")
+    return {**fields, "wait_for": min(wanted, len(fields["branches"]))}
+
+
+def _scatter(fields: dict[str, Any]) -> dict[str, Any]:
+    wanted = {"wait_for": 1} if "wait_for" in fields else {}
+    return {**fields, "to": "db.read", **wanted}  # the others can't be called node by node
 
 
 def _database(fields: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +258,11 @@ RULES: dict[type, Callable[[dict[str, Any]], dict[str, Any]]] = {
     c.MessageQueue: _queue,
     c.RateLimiter: _limiter,
     c.Retry: _retry,
+    Call: lambda f: f if f.get("timeout") else without(f, "cancel"),
+    Parallel: _parallel,
+    Scatter: _scatter,
     c.Workflow: _workflow,
+    Objective: lambda f: f if "error_ratio" in f else {"latency": 0.5, **f},
 }
 
 _QUIET = {name: step for name, step in STEPS.members.items() if name in ("sleep", "call")}
