@@ -184,6 +184,7 @@ def test_batches_that_wait_even_when_idle_have_a_lever():
     assert answer.first_break.component == "server"
     assert answer.fix is not None
     assert answer.fix.holds
+    assert answer.fix.lever.after == 8
 
 
 def test_a_peak_far_above_what_is_carried_is_not_missed_at_every_load():
