@@ -36,6 +36,8 @@ _LIKELY = 0.9
 _STEP = 1.5
 _STEP_OF_OTHER_TRIALS = 1.02
 """They start where the first trial ended: halved once, such a step is a bracket that is done."""
+_LONGER = (1, 8, 64)
+"""Times the requests that were asked for: what a run is lengthened to."""
 _IDLE = 0.01
 _DESCENTS = 3
 """How often the search goes down by `bracketing.HIGHEST_FACTOR` until the system is idle."""
@@ -99,7 +101,8 @@ class Evaluator:
     Parameters
     ----------
     requests : int
-        How many measured requests one simulation aims at.
+        How many measured requests one simulation aims at; more where most of them take longer than
+        it lasts.
     """
 
     def __init__(
@@ -120,18 +123,23 @@ class Evaluator:
 
     def __call__(self, rate: float, trial: int = 0) -> Evaluation:
         """Return the evaluation of `rate` [requests/s] under the seed of `trial`."""
-        warmup = self.warmup_requests / rate
-        results = simulate(
-            self.topology,
-            self.traffic.steady(rate),
-            duration=warmup + self.requests / rate,
-            warmup=warmup,
-            seed=self.seed + trial,
-            progress=False,
-        )
-        if results.partial:  # Ctrl-C: half a run must not decide anything
-            raise KeyboardInterrupt
-        return self._judge(rate, results)
+        for longer in _LONGER:
+            warmup = longer * self.warmup_requests / rate
+            results = simulate(
+                self.topology,
+                self.traffic.steady(rate),
+                duration=warmup + longer * self.requests / rate,
+                warmup=warmup,
+                seed=self.seed + trial,
+                progress=False,
+            )
+            if results.partial:  # Ctrl-C: half a run must not decide anything
+                raise KeyboardInterrupt
+            found = self._judge(rate, results)
+            # Where most requests take longer than the run, nothing is known of those that ended.
+            if found.unstable or 2 * sum(results.counts.values()) >= results.arrived:
+                break
+        return found
 
     def _judge(self, rate: float, results: Results) -> Evaluation:
         objective = self.objective

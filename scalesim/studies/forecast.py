@@ -246,7 +246,8 @@ class _Study:
         horizon = self.horizon
         base = max(broken.rate, self.peak / 64)
         tried = []
-        most = max(8.0, 1.15 * self.peak / base)  # what comes in years is not bought at once
+        # What comes in years is not bought at once, unless today asks for more.
+        most = max(8.0, 1.15 * self.peak / base) if broken.rate > 0 else 8.0
         for lever in self.levers(broken, min(1.15 * horizon / base, most)):
             option = self.try_lever(lever, base, book, region)
             if option is not None and base * 1.02 < option.reach < horizon:

@@ -123,6 +123,14 @@ def test_nothing_breaks_within_the_horizon():
     assert answer.fix is None
 
 
+def test_requests_that_take_longer_than_the_run_do_not_count_as_failed():
+    server = ss.Service("server", workers=9000, endpoints={"get": [ss.sleep(1.0)]})
+    topology = ss.Topology(server, entry="server")
+    objective = ss.Objective(latency=1.5, error_ratio=0.001)
+    evaluate = Evaluator(topology, ss.Traffic(4000.0), objective, requests=1_000)
+    assert evaluate(4000.0).misses == ""
+
+
 def test_already_broken_today():
     answer = ss.forecast(
         erlang_c_server(1, 0.01),
@@ -184,6 +192,7 @@ def test_batches_that_wait_even_when_idle_have_a_lever():
     assert answer.first_break.component == "server"
     assert answer.fix is not None
     assert answer.fix.holds
+    assert answer.fix.lever.after == 8
 
 
 def test_a_peak_far_above_what_is_carried_is_not_missed_at_every_load():
