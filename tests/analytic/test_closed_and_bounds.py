@@ -137,6 +137,18 @@ def test_groups_that_wait_for_workers_know_the_latency_of_all_requests_only(chan
     assert theory.metric("latency_mean_s").kind == kind
 
 
+def test_slots_held_during_calls_of_several_groups_are_not_known_exactly() -> None:
+    traffic = UserGroups(
+        groups={name: Users(5, think_time=EXP(0.2), mix={"a": name == "a", "b": name == "b"})
+                for name in "ab"}
+    )  # fmt: skip
+    theory = solve(failing_groups(), traffic)
+    assert theory.metric("utilization", "web", "cpu").kind == "exact"
+    assert theory.metric("in_flight_mean", "db").kind == "exact"
+    for resource in ("workers", None):
+        assert theory.metric("in_flight_mean", "web", resource).kind == "approximate"
+
+
 def test_many_users_in_groups_are_close_to_the_exact_answer(monkeypatch) -> None:
     web = service("web", {"a": [ss.compute(EXP(0.01))], "b": [ss.compute(EXP(0.03))]}, cores=1)
     groups = {name: Users(users, think_time=EXP(0.7), mix={"a": name == "a", "b": name == "b"})

@@ -19,6 +19,7 @@ from scalesim.distributions import Distribution
 from scalesim.engines.analytic.closed import MOST_USERS, Network, require_covered
 from scalesim.engines.analytic.figures import Figures
 from scalesim.engines.analytic.labels import Figure, labelled
+from scalesim.engines.analytic.model import Ask, parts_within
 from scalesim.engines.analytic.networks import linearizer
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.replies import one_of
@@ -38,6 +39,8 @@ _SPEEDS = "speeds as of so many servers"
 _EXACT_OF_ALL = ("latency_mean_s", "throughput_rps", "arrival_rate_rps", "in_flight_mean",
                  "error_ratio", "rejected_ratio", "timed_out_ratio", "failed_ratio",
                  "utilization", "busy_mean", "queue_depth_mean", "wait_time_mean_s")  # fmt: skip
+
+_HELD = ("utilization", "busy_mean", "in_flight_mean")
 
 
 class Classes(NamedTuple):
@@ -159,7 +162,7 @@ class AnalyticGroups(AnalyticResults):
         alone = "" if component else self.endpoints.get(endpoint or "", "")
         if alone and name == "latency_mean_s" and self.figures.reply(endpoint).completed == 1:
             return figure._replace(value=self.groups[alone][1])  # Little's law knows no outcomes
-        if figure.kind == "bound" or (endpoint is None and self._of_all(name)):
+        if figure.kind == "bound" or (endpoint is None and self._of_all(name, component, resource)):
             return figure
         if component is None and name == "throughput_rps":
             return figure
@@ -168,10 +171,18 @@ class AnalyticGroups(AnalyticResults):
             figure.value, "approximate", ", ".join(sorted({*methods, "groups as if alike"}))
         )
 
-    def _of_all(self, name: str) -> bool:
+    def _of_all(self, name: str, component: str | None, resource: str | None) -> bool:
         """Return whether a figure of all requests is right although it knows one class only."""
-        if name == "latency_mean_s":
+        if component is None and name == "latency_mean_s":
             return self.figures.reply().completed == 1
+        if component is not None and name in _HELD:
+            facility = self.solver.facilities[component]
+            # What is called may answer the requests of another group sooner.
+            return resource in facility.resources or not any(
+                isinstance(part, Ask)
+                for program in facility.programs.values()
+                for part in parts_within((*program.before, *program.inside, *program.after))
+            )
         return name in _EXACT_OF_ALL
 
     def _latency(self, endpoint: str | None) -> Figure:
