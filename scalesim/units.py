@@ -7,13 +7,11 @@ error wherever a dimension is expected, and so is a unit of another dimension.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 
 __all__ = [
     "DIMENSIONS",
-    "counted",
     "days",
     "format_quantity",
     "gib",
@@ -25,7 +23,6 @@ __all__ = [
     "ms",
     "parse_quantity",
     "seconds",
-    "significant",
     "us",
 ]
 
@@ -141,25 +138,6 @@ _PREFERRED = {
     "1/month": ("%/month",),
     "USD/h": ("USD/h",),
 }
-
-
-def significant(value: float, digits: int = 4) -> str:
-    """Return `value` rounded to so many digits, as people write it: without an exponent.
-
-    >>> significant(55278.4), significant(112.3, 2), significant(0.0123456)
-    ('55,280', '110', '0.01235')
-    """
-    if not math.isfinite(value) or not 1e-5 <= abs(value) < 1e15:
-        return f"{value:.{digits}g}"
-    rounded = float(f"{value:.{digits - 1}e}")
-    places = max(digits - 1 - math.floor(math.log10(abs(rounded))), 0)
-    text = f"{rounded:,.{places}f}"
-    return text.rstrip("0").rstrip(".") if places else text
-
-
-def counted(number: int, one: str, several: str) -> str:
-    """Return a number and what it counts: ``1 line is``, ``2 lines are``."""
-    return f"{number:,} {one if number == 1 else several}"
 
 
 def _is_reciprocal(factor: float) -> bool:

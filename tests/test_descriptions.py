@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import scalesim as ss
-from scalesim import units
+from scalesim import units, words
 from scalesim.components import (
     COMPONENTS,
     CircuitBreaker,
@@ -113,11 +113,11 @@ def test_quantities_are_written_shortly() -> None:
 
 def test_figures_in_text_have_no_exponents() -> None:
     given = [(55278.4, 4), (112.3, 2), (0.0123456, 4), (0.0, 4), (999.96, 4), (-1234.5, 3)]
-    found = [units.significant(value, digits) for value, digits in given]
+    found = [words.significant(value, digits) for value, digits in given]
     assert found == ["55,280", "110", "0.01235", "0", "1,000", "-1,230"]
-    assert units.significant(math.inf) == "inf"
-    assert units.counted(1, "line is", "lines are") == "1 line is"
-    assert units.counted(1200, "line is", "lines are") == "1,200 lines are"
+    assert words.significant(math.inf) == "inf"
+    assert words.counted(1, "line is", "lines are") == "1 line is"
+    assert words.counted(1200, "line is", "lines are") == "1,200 lines are"
 
 
 def test_constructors_of_units() -> None:

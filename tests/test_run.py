@@ -14,7 +14,7 @@ import pytest
 import scalesim as ss
 from scalesim import run
 from scalesim.errors import InvalidInput, InvalidModel, UnsupportedByEngine
-from scalesim.units import significant
+from scalesim.words import significant
 
 SERVER = ss.Service("server", endpoints={"get": [ss.compute(ss.Exponential(0.01))]})
 TOPOLOGY = ss.Topology(SERVER, entry="server")
@@ -263,7 +263,7 @@ def test_an_interrupt_keeps_what_was_computed(interrupting, engine, duration) ->
 def test_an_interrupt_says_what_was_done(interrupting) -> None:
     results = ss.simulate(LONG_TOPOLOGY, LONG, duration=1e6, warmup=1e-3)
     first, second = results.summary().splitlines()[:2]
-    measured = significant(results.measured_time)
+    measured = significant(results.measured_time, 6)
     assert first.endswith(f"the figures are of {measured} s measured, of 1,000,000 s asked for")
     assert second.startswith(f"measured {significant(results.measured_time, 6)} s after 0.001 s")
 

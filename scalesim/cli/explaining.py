@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from scalesim.errors import UnsupportedByEngine
+from scalesim.words import significant
 
 if TYPE_CHECKING:
     from scalesim.engines.analytic import AnalyticResults
@@ -49,7 +50,7 @@ def analytic_lines(topology: Topology, traffic: AnyTraffic) -> Iterator[str]:
     yield answer.summary()
     for title, table in analytic_tables(answer):
         yield f"\n{title}:"
-        yield table.to_string(index=False, float_format=lambda x: f"{x:,.4g}", max_colwidth=60)
+        yield table.to_string(index=False, float_format=significant, max_colwidth=60)
 
 
 def analytic_tables(answer: Any) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ import click
 import scalesim
 from scalesim.cli.arguments import GROWTH, WARMUP, Quantity, objective_from, traffic_from
 from scalesim.errors import InternalError, InvalidInput, MissingPrice, ScalesimError
+from scalesim.words import significant
 
 if TYPE_CHECKING:
     from scalesim.io import Model
@@ -82,10 +83,6 @@ def _write_picture(figure: Any, path: str) -> None:
 
     write_bytes(path, render(figure, Path(path).suffix[1:].lower()))
     click.echo(f"picture written to {path}", err=True)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.4g}"
 
 
 def _json(data: Any) -> None:
@@ -177,7 +174,7 @@ def simulate(
         ):
             if len(table) and not nothing:
                 click.echo()
-                click.echo(table.to_string(index=False, float_format=_number))
+                click.echo(table.to_string(index=False, float_format=significant))
     agreement = agreement or agreement_of(results)  # late, for it takes a moment
     if agreement is not None and agreement.disagreements:
         click.echo(f"scalesim: {agreement.summary()}", err=True)

@@ -27,7 +27,7 @@ from scalesim.io.access_log_counts import (
 from scalesim.io.access_log_lines import BadLineError, LogLine, parse_line, read_lines
 from scalesim.io.access_log_profile import Clock, clock_text
 from scalesim.traffic import Traffic
-from scalesim.units import counted
+from scalesim.words import counted
 
 __all__ = ["BadLine", "LogTraffic", "traffic_from_log"]
 

@@ -11,7 +11,8 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from scalesim.traffic import RateProfile
-from scalesim.units import counted, format_quantity
+from scalesim.units import format_quantity
+from scalesim.words import counted
 
 __all__ = ["Clock", "clock_text", "duration_text"]
 

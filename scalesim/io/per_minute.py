@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from scalesim.errors import InvalidInput, Problem, shown
 from scalesim.reading import read_text
 from scalesim.traffic import RateProfile, Traffic
-from scalesim.units import counted
+from scalesim.words import counted
 
 __all__ = ["CsvTraffic", "traffic_from_csv"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scalesim.results.wording import duration, number
+from scalesim.words import duration, number
 
 __all__ = ["HELD", "NOTHING", "NO_LIMIT", "Bottleneck"]
 

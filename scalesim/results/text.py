@@ -11,7 +11,7 @@ import numpy as np
 from scalesim.results.intervals import Estimate
 from scalesim.results.metrics import interval_columns
 from scalesim.results.tables import QUANTILES, component_rows, requests, resources
-from scalesim.units import significant
+from scalesim.words import significant
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
@@ -53,8 +53,8 @@ def _kept(results: Results) -> str:
     if all(not each.partial for each in results.recordings):
         return f"the figures are of the trials that are whole, {results.trials} of {asked}"
     return (
-        f"the figures are of {significant(results.measured_time)} s measured, of "
-        f"{significant((spec.duration - spec.warmup) * asked)} s asked for"
+        f"the figures are of {significant(results.measured_time, 6)} s measured, of "
+        f"{significant((spec.duration - spec.warmup) * asked, 6)} s asked for"
     )
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scalesim.errors import InvalidModel
-from scalesim.results.wording import number
 from scalesim.studies.answer import Break, Fix, Forecast, MonthPoint
 from scalesim.studies.blame import culprit, culprit_when_idle, held_in_front
 from scalesim.studies.breaking import BreakingLoad, Evaluator, find_breaking_load, in_threads
@@ -24,6 +23,7 @@ from scalesim.studies.prices import PriceBook
 from scalesim.topology import Topology
 from scalesim.traffic import AnyTraffic, Growth, Traffic
 from scalesim.traffic.growth import growth_kind
+from scalesim.words import number
 
 __all__ = ["Break", "Fix", "Forecast", "MonthPoint", "forecast"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scalesim.results.bottleneck import RESOURCE_WORDS, Bottleneck
 from scalesim.results.text import plain
-from scalesim.results.wording import duration, number
+from scalesim.words import duration, number
 
 if TYPE_CHECKING:
     import pandas as pd
