@@ -27,6 +27,7 @@ __all__ = ["STATED_ERROR", "Agreement", "Comparison", "check_by_theory"]
 
 STATED_ERROR = {
     "Allen-Cunneen": 0.3,
+    "Allen-Cunneen of regular arrivals": 1.0,
     "Che": 0.03,
     "Linearizer": 0.15,
     "arrivals as if Poisson": 1.0,
@@ -35,6 +36,7 @@ STATED_ERROR = {
     "branches as if independent": 0.3,
     "decomposition": 0.3,
     "flow-equivalent": 0.3,
+    "losses as if independent": 0.3,
     "mean fetch times": 0.5,
     "mean field": 0.2,
     "mean field at high load": 0.3,

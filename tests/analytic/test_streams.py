@@ -157,6 +157,23 @@ def test_unused_endpoints_disturb_nobody() -> None:
         assert results.metric("wait_time_mean_s", "a").kind == kind
 
 
+def test_a_balancer_counts_only_at_its_own_targets() -> None:
+    """What instances without lines pass on is all of their requests, not every second one."""
+    topology = model(call("a"), parts=[A], instances=2)
+    run = ss.simulate(topology, ss.Traffic(50.0), duration=400.0, warmup=20.0, seed=1)
+    assert not check_by_theory(run).disagreements
+
+
+def test_regular_arrivals_hardly_wait_at_low_load() -> None:
+    """Their wait vanishes faster than two moments tell."""
+    topology = model(C(EXP(0.01)))
+    traffic = ss.Traffic(20.0, arrivals=Even())
+    method = solve(topology, traffic).metric("wait_time_mean_s", *CPU).method
+    assert method == "Allen-Cunneen of regular arrivals"
+    run = ss.simulate(topology, traffic, duration=1000.0, warmup=20.0, seed=1)
+    assert not check_by_theory(run).disagreements
+
+
 # Behind losses ----------------------------------------------------------------------------------
 
 
@@ -191,6 +208,22 @@ def test_a_line_that_grows_is_named_whatever_fails_behind_it() -> None:
     assert solve(topology, ss.Traffic(99.0)).unstable == ""
     topology = model(ss.sleep(EXP(0.01)), fail(0.5), call("b"), parts=[B], workers=1)
     assert solve(topology, ss.Traffic(110.0)).unstable == "web.workers"
+
+
+@pytest.mark.parametrize(
+    ("first", "method"),
+    [(C(EXP(0.002)), "losses as if independent"), (call("d"), "sum of means")],
+)
+def test_who_comes_through_may_have_waited_less_than_all(first, method) -> None:
+    """Who leaves shared cores soon leaves soon after another; a line's waits do not tell."""
+    parts = [RateLimiter("limit", rate=150.0, on_excess="reject")]
+    parts += [station("d", 0.002)] if method == "sum of means" else []
+    topology, traffic = model(first, call("limit.admit"), parts=parts), ss.Traffic(112.5)
+    results = solve(topology, traffic)
+    assert results.metric("latency_mean_s").method == method
+    assert results.metric("error_ratio").kind == "exact"
+    run = ss.simulate(topology, traffic, duration=1000.0, warmup=20.0, seed=1)
+    assert not check_by_theory(run).disagreements
 
 
 # Caches ----------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ class Figures:
         if endpoint is not None:
             rate *= self.solver.shares[endpoint]
         doubts = reply.doubts | self.extra
+        timed = doubts | reply.time_doubts
         quantile = _QUANTILE.match(name)
         if quantile:
             return self._quantile(reply, quantile)
@@ -105,7 +106,7 @@ class Figures:
         ]
         lossless = doubts if failed > 1e-15 else self.extra
         known: dict[str, Callable[[], Figure]] = {
-            "latency_mean_s": lambda: labelled(reply.time.mean, doubts, "sum of means"),
+            "latency_mean_s": lambda: labelled(reply.time.mean, timed, "sum of means"),
             "throughput_rps": lambda: labelled(rate * reply.completed, lossless, "flow balance"),
             "arrival_rate_rps": lambda: labelled(rate, self.extra, "flow balance"),
             "error_ratio": lambda: labelled(failed, lossless, "product of shares"),
@@ -129,7 +130,7 @@ class Figures:
         p = float(f"{whole}.{part or 0}") / 100
         if not 0 < p < 1:
             raise InvalidInput(f"{match.string}: a quantile is above 0 and below 100 percent")
-        doubts = reply.doubts | self.extra
+        doubts = reply.doubts | reply.time_doubts | self.extra
         if not reply.law_known:
             doubts |= {"gamma-fitted law"}
         # Sums may have constants in part of their cases, which fall between points of the grid.
@@ -176,7 +177,8 @@ class Figures:
             if quantile:
                 return self._quantile(reply, quantile)
             if name.endswith("_mean_s"):
-                return labelled(reply.time.mean, reply.doubts | self.extra, "sum of means")
+                doubts = reply.doubts | reply.time_doubts | self.extra
+                return labelled(reply.time.mean, doubts, "sum of means")
         if name in ("arrival_rate_rps", "in_flight_mean"):
             return self._through(name, component, endpoint)
         return None

@@ -46,7 +46,11 @@ def joined(solution: Solution, part: Fork, branches: list[Reply]) -> Reply:
             mean = fork_join_response(len(branches), *equal)
             doubts |= {"Nelson-Tantawi"} if len(branches) > 2 else frozenset()
             time = times.fitted(mean, time.variance)
-    return Reply(time, **lost, doubts=doubts, queues=queues, gone=gone)
+    time_doubts = frozenset[str]().union(*(branch.time_doubts for branch in branches))
+    return Reply(
+        time, **lost, doubts=doubts, queues=queues, gone=gone, time_doubts=time_doubts,
+        tells=bool(crowded),
+    )  # fmt: skip
 
 
 def _losses(branches: list[Reply], needed: int) -> dict[str, float]:

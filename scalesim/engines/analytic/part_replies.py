@@ -138,7 +138,8 @@ def _use(
         mean = answer.response * drawn.mean / station.demand
         use = answer.occupancy.at_least(station.slots)
         spread = drawn.scv + (2 + use) / (2 - use) - 1
-        return Reply(times.fitted(mean, mean * mean * spread), doubts=answer.doubts, queues=1)
+        law = times.fitted(mean, mean * mean * spread)
+        return Reply(law, doubts=answer.doubts, queues=1, tells=True)
     wait = max(answer.response - station.demand, 0.0)
     use = answer.occupancy.at_least(station.slots)
     queueing = times.fitted(wait, wait * wait * (2 / max(use, 1e-9) - 1))

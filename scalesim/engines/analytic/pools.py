@@ -180,7 +180,7 @@ class Pool:
             mean = allen_cunneen(self.rate, self.delay, slots, arrivals.scv, service.scv)
             blocked = erlang_c(slots, offered)
             wait = times.fitted(mean, mean * mean * (2 - blocked) / blocked)
-            doubts |= {"Allen-Cunneen"}
+            doubts |= arrivals.allen_cunneen
         return PoolAnswer(
             wait, holds, 0.0, offered, self.rate * wait.mean, blocked,
             wait_doubts=doubts, hold_doubts=self.doubts, theorem=theorem,
@@ -244,8 +244,8 @@ class Pool:
         if not self.exponential:
             doubts |= {"flow-equivalent"}
             doubts |= NO_DOUBT if limit is None else {"M/M/c/K with this mean"}
-        elif not arrivals.poisson:
-            doubts |= {"arrivals as if Poisson"}
+        if not arrivals.poisson:
+            doubts |= arrivals.allen_cunneen
         return self.settled(
             chain, self.rate, doubts, (arrivals.scv + self.law.scv) / 2, arrivals.scv
         )

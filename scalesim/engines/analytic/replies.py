@@ -30,6 +30,12 @@ class Reply(NamedTuple):
         Stations on the way at which a request may wait.
     gone : Time
         Of those that are not completed: how long until that is known.
+    time_doubts : frozenset of str
+        The same for the time alone.
+    tells : bool
+        Whether the time tells something of who else has left just before: where processors are
+        shared it does, in a line with exponential services it does not (Burke, Operations Research
+        4, 1956; Reich, Annals of Mathematical Statistics 28, 1957).
     """
 
     time: Time
@@ -40,11 +46,18 @@ class Reply(NamedTuple):
     attempts: float = 1.0
     queues: int = 0
     gone: Time = NOTHING
+    time_doubts: frozenset[str] = frozenset()
+    tells: bool = False
 
     @property
     def completed(self) -> float:
         """Share that is answered."""
         return max(1.0 - self.rejected - self.timed_out - self.failed, 0.0)
+
+    @property
+    def depends(self) -> bool:
+        """Whether it is lost or not by what others do."""
+        return self.rejected > 0 or (self.timed_out > 0 and self.queues > 0)
 
     @property
     def spent(self) -> float:
@@ -99,8 +112,8 @@ def asked(reply: Reply, timeout: float | None, retry: Retry | None) -> Reply:
         for name, share in reply.shares().items()
     }
     completed = any(weight > 0 for weight, _ in ways)
-    depends = reply.queues or reply.rejected  # on what the attempts before it found
-    doubts = reply.doubts | ({"fixed point of retries"} if depends else frozenset())
+    found = reply.queues or reply.rejected  # by the attempts before it, too
+    doubts = reply.doubts | ({"fixed point of retries"} if found else frozenset())
     if again < 1 - reply.completed - 1e-12:
         doubts |= {"failures as if alike"}
     return Reply(
@@ -110,6 +123,8 @@ def asked(reply: Reply, timeout: float | None, retry: Retry | None) -> Reply:
         attempts=attempts,
         queues=reply.queues,
         gone=times.mixed(gone),
+        time_doubts=reply.time_doubts,
+        tells=reply.tells,
     )
 
 
@@ -118,7 +133,8 @@ def _within(reply: Reply, timeout: float) -> Reply:
     within, _ = reply.time.within(timeout)
     early, _ = reply.gone.within(timeout)
     known = reply.law_known and (reply.gone.exact or early >= 1.0)
-    doubts = reply.doubts if known else reply.doubts | {"gamma-fitted law"}
+    doubts = reply.doubts | reply.time_doubts
+    doubts |= frozenset() if known else {"gamma-fitted law"}
     lost = reply.rejected + reply.failed + reply.timed_out
     late = reply.completed * (1 - within) + lost * (1 - early)
     gone = [
@@ -160,7 +176,12 @@ def in_turn(replies: list[Reply]) -> Reply:
     ok = 1.0
     lost = {"rejected": 0.0, "timed_out": 0.0, "failed": 0.0}
     gone: list[tuple[float, Time]] = []
+    time_doubts = frozenset[str]().union(*(reply.time_doubts for reply in replies))
     for index, reply in enumerate(replies):
+        before = replies[:index]
+        told = any(each.tells for each in before) or sum(each.queues for each in before) > 1
+        if reply.depends and told:  # those who come through have not waited as long as all
+            time_doubts |= {"losses as if independent"}
         for name, share in reply.shares().items():
             lost[name] += ok * share
         if reply.completed < 1:
@@ -173,6 +194,8 @@ def in_turn(replies: list[Reply]) -> Reply:
         doubts=frozenset[str]().union(*(reply.doubts for reply in replies)),
         queues=sum(reply.queues for reply in replies),
         gone=times.mixed(gone),
+        time_doubts=time_doubts,
+        tells=any(reply.tells for reply in replies),
     )
 
 
@@ -193,6 +216,8 @@ def one_of(weighted: list[tuple[float, Reply]]) -> Reply:
         doubts=frozenset[str]().union(*(reply.doubts for weight, reply in weighted if weight > 0)),
         queues=max(reply.queues for _, reply in weighted),
         gone=times.mixed(gone),
+        time_doubts=frozenset[str]().union(*(each.time_doubts for w, each in weighted if w > 0)),
+        tells=any(reply.tells for weight, reply in weighted if weight > 0),
     )
 
 
@@ -218,5 +243,6 @@ def repeated(weighted: list[tuple[float, Reply]]) -> Reply:
         doubts |= {"losses add up"}
     return Reply(
         times.fitted(mean, spread), lost["rejected"], lost["timed_out"], lost["failed"],
-        doubts=doubts, queues=2,
+        doubts=doubts, queues=2, tells=True,
+        time_doubts=frozenset[str]().union(*(reply.time_doubts for _, reply in weighted)),
     )  # fmt: skip

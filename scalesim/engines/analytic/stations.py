@@ -82,6 +82,14 @@ class Arrivals:
         """Whether they come one by one at random."""
         return self.shape is None and not self.beside
 
+    @property
+    def allen_cunneen(self) -> frozenset[str]:
+        """The name of Allen and Cunneen's approximation, which knows of gaps only the variance."""
+        if self.poisson:
+            return frozenset({"Allen-Cunneen"})
+        regular = "regular" if self.scv <= 1 else "irregular"
+        return frozenset({f"Allen-Cunneen of {regular} arrivals"})
+
     def every(self, count: float) -> Arrivals:
         """Return every `count`-th of them: what round robin sends to one of so many targets."""
         shape = self.shape or _exponential_shape
@@ -270,7 +278,7 @@ def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAn
         longer = max(response - station.demand, 0.0)
         response += longer * ((arrivals.scv + service_scv) / 2 - 1)
         if station.slots > 1 or not arrivals.poisson:
-            doubts |= {"Allen-Cunneen"}
+            doubts |= arrivals.allen_cunneen
     if station.failures is not None:
         response = failing_response(station, rate)
         if math.isinf(response):

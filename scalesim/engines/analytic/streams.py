@@ -130,7 +130,7 @@ class Streams:
         self._next: list[set[int]] = [set()]
         self._messages: dict[int, frozenset[int]] = {}
         self._at: dict[Point, int] = {}
-        self._doors: dict[int, Choice] = {}
+        self._doors: dict[int, tuple[str, Choice]] = {}
         self._meters: set[int] = set()
         self._into: dict[int, frozenset[str]] = {}
         """What is taken for Poisson in what comes to each vertex."""
@@ -157,9 +157,11 @@ class Streams:
             return Coming()
         before = self._before[station]
         door = next(iter(before)) if len(before) == 1 else _CLIENTS
-        choice = self._doors.get(door)
-        if choice is not None:
+        component, choice = self._doors.get(door, ("", None))
+        if component == point[0]:  # else nobody waits at the nodes that it chooses from
             station, before = door, self._before[door]
+        else:
+            choice = None
         doubts = self._into.get(station, NO_DOUBT)
         return Coming(doubts, choice, before == {_CLIENTS})
 
@@ -265,7 +267,7 @@ class Streams:
             (number,) = door.first
             if not known and not keeps_poisson(Stream(choice=choice)):
                 self._names[number] = AS_POISSON
-            self._doors[number] = choice
+            self._doors[number] = (part.to[0], choice)
             walks.append(door)
         walks.append(walk)
         if part.timeout is not None and self._queues(walk.every):
