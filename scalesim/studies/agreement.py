@@ -36,6 +36,7 @@ STATED_ERROR = {
     "branches as if independent": 0.3,
     "decomposition": 0.3,
     "flow-equivalent": 0.3,
+    "highly variable services": 1.0,
     "losses as if independent": 0.3,
     "mean fetch times": 0.5,
     "mean field": 0.2,

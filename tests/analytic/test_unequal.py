@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import scalesim as ss
-from scalesim.components import Endpoint, Failures, RateLimiter
+from scalesim.components import Endpoint, Failures, RateLimiter, fail
+from scalesim.distributions import HyperExponential
 from scalesim.engines.analytic import capacity, solve
 from scalesim.errors import UnsupportedByEngine
 from scalesim.studies.agreement import _stated_error
+from scalesim.traffic.processes import Renewal
 
 EXP = ss.Exponential
 
@@ -73,6 +75,24 @@ def test_what_comes_from_elsewhere_makes_targets_unequal() -> None:
     with pytest.raises(UnsupportedByEngine, match="alike"):
         solve(topology, ss.Traffic(50.0, mix={"read": 0.8, "write": 0.2}))
     assert solve(topology, ss.Traffic(50.0, mix={"read": 1.0, "write": 0.0})).capacity.value == 200
+
+
+def replicated(name, read=0.01):
+    return ss.Database(name, connections=1, read=EXP(read), write=EXP(0.01), read_replicas=1)
+
+
+@pytest.mark.parametrize(("policy", "simulated"), [("least_connections", 0.0024),
+                                                   ("round_robin", 0.0058)])  # fmt: skip
+def test_balancers_over_databases_that_spread_reads_themselves(policy, simulated) -> None:
+    reads = ss.Traffic(100.0, mix={"read": 1.0, "write": 0.0})
+    results = solve(balanced(replicated("a"), replicated("b"), policy=policy), reads)
+    approximate(results.metric("wait_time_mean_s", "a"), simulated, 0.001)  # 0.01 at random
+    unequal = balanced(replicated("a"), replicated("b", 0.005), policy=policy)
+    if policy == "least_connections":
+        with pytest.raises(UnsupportedByEngine, match="alike"):
+            solve(unequal, reads)
+    else:
+        assert solve(unequal, reads).metric("utilization", "a").value == pytest.approx(0.25)
 
 
 def test_equal_targets_are_so_whatever_they_are_called() -> None:
@@ -171,6 +191,40 @@ def test_bounded_lines_of_more_than_three_targets() -> None:
     figure = results.metric("error_ratio")
     assert figure.kind == "exact"
     assert figure.value == pytest.approx(0.1147, abs=0.004)
+
+
+# Two moments ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("service", "fields", "rate", "wait"),
+    [  # of 300 thousand requests, or of Lindley's recursion
+        (ss.Constant(0.01), {"instances": 4}, 240.0, 0.00098),  # 0.00188 by two moments
+        (ss.Constant(0.01), {"instances": 4}, 120.0, 0.000084),
+        (ss.LogNormal(0.01, cv=4.0), {"workers": 4}, 160.0, 0.00118),  # 0.00321
+        (ss.LogNormal(0.01, cv=4.0), {"instances": 5, "balancing": "least_connections"}, 350.0,
+         0.0194),  # 0.0335
+    ],
+)  # fmt: skip
+def test_what_two_moments_do_not_tell_is_said(service, fields, rate, wait) -> None:
+    parts = ss.Service("web", endpoints={"get": [ss.sleep(service)]}, **fields)
+    results = solve(ss.Topology(parts, entry="web"), ss.Traffic(rate))
+    approximate(results.metric("wait_time_mean_s", "web"), wait, 0.05 * wait)
+
+
+def test_no_error_is_stated_for_bursts() -> None:
+    gaps = HyperExponential(probabilities=(0.9, 0.1), means=(0.005, 0.1))
+    traffic = ss.Traffic(1 / gaps.mean, arrivals=Renewal(gap=gaps))
+    service = ss.Service("web", endpoints={"get": [ss.sleep(ss.Constant(0.01))]})
+    figure = solve(ss.Topology(service, entry="web"), traffic).metric("wait_time_mean_s", "web")
+    assert figure.method == "Allen-Cunneen of irregular arrivals"
+    assert math.isnan(_stated_error(figure.method))
+
+
+def test_what_evenly_spread_requests_lose_at_bounded_lines_is_less() -> None:
+    topology = ss.Topology(sleeper("web", instances=4, backlog=2), entry="web")
+    figure = solve(topology, ss.Traffic(360.0)).metric("error_ratio")
+    approximate(figure, 0.135, 0.01)  # 0.212 of Poisson arrivals
 
 
 # What a resource's figures are of ------------------------------------------------------------
@@ -288,6 +342,14 @@ def test_who_asks_for_what_is_being_fetched_misses_too(fields, simulated) -> Non
     figure = cached(ss.UniformKeys(1), 10.0, capacity=10, **fields)
     assert figure.method == "mean fetch times"
     assert figure.value == pytest.approx(simulated, abs=0.015)
+
+
+def test_nothing_is_stated_of_fetches_that_fail() -> None:
+    origin = ss.Service("origin", endpoints={"get": [fail(0.5)]}, workers=10**5)
+    cache = ss.Cache("cache", capacity=10, ttl=1.0, delay=0.0, origin="origin.get")
+    traffic = ss.Traffic(10.0, keys=ss.UniformKeys(1), mix={"get": 1.0, "set": 0.0, "delete": 0.0})
+    results = solve(ss.Topology(cache, origin, entry="cache"), traffic)
+    assert results.metric("hit_ratio", "cache").method == "without fetch times"
 
 
 @pytest.mark.parametrize(("eviction", "simulated"), [("lru", 0.559), ("fifo", 0.461)])

@@ -13,13 +13,13 @@ from scalesim.engines.analytic.least_loaded import least_loaded
 from scalesim.engines.analytic.occupancy import Occupancy
 from scalesim.engines.analytic.pools import Pool, plenty
 from scalesim.engines.analytic.stations import Arrivals, Unstable, require_variance
-from scalesim.policies.load_balancing import IpHash, PowerOfTwo, Random, RoundRobin
+from scalesim.policies.load_balancing import PowerOfTwo, RoundRobin
 from scalesim.traffic.processes import Arrivals as Spacing, Batches, Even, Renewal
 
 if TYPE_CHECKING:
     from scalesim.engines.analytic.streams import Coming
 
-__all__ = ["AT_RANDOM", "Balanced", "arrivals_at", "keeps_poisson", "new_arrivals"]
+__all__ = ["AT_RANDOM", "Balanced", "arrivals_at", "new_arrivals"]
 
 AT_RANDOM = "balanced as if at random"
 _DEEP = 400
@@ -96,12 +96,6 @@ def arrivals_at(new: Arrivals, front: bool, coming: Coming, node: int) -> Balanc
     if coming.straight and front and not new.poisson:
         before = new
     return _through(Stream(choice=coming.choice), before, node)
-
-
-def keeps_poisson(stream: Stream) -> bool:
-    """Return whether a Poisson stream reaches each node as one."""
-    choice = stream.choice
-    return choice is None or choice.targets == 1 or isinstance(choice.policy, (Random, IpHash))
 
 
 def _through(stream: Stream, before: Arrivals, node: int) -> Balanced:

@@ -58,10 +58,8 @@ def shortest_of(
     if targets > _MOST_TARGETS:
         return None
     most = _MOST_STATES.get(targets, _MOST_OF_MORE)
-    depth = min(16, top or 16)
-    if targets > 3:  # they are seldom far apart from each other
-        while math.comb(depth + targets, targets) > most:
-            depth -= 1
+    start = 16 if targets <= 3 else 4  # more are seldom far apart from each other
+    depth = min(start, top or start)
     while math.comb(depth + targets, targets) <= most:
         states = list(itertools.combinations_with_replacement(range(depth + 1), targets))
         p = _solve(states, depth, choices, rate, speed)

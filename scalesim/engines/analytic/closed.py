@@ -14,7 +14,6 @@ from dataclasses import replace
 import numpy as np
 
 from scalesim.engines.analytic import times
-from scalesim.engines.analytic.arrivals import keeps_poisson
 from scalesim.engines.analytic.model import (
     Ask,
     Fork,
@@ -35,6 +34,7 @@ from scalesim.engines.analytic.replies import Reply, one_of
 from scalesim.engines.analytic.results import AnalyticResults
 from scalesim.engines.analytic.solver import Solution, Solver
 from scalesim.engines.analytic.stations import NO_DOUBT, PoolAnswer, StationAnswer
+from scalesim.engines.analytic.targets import keeps_poisson
 from scalesim.engines.analytic.times import NOTHING
 from scalesim.errors import Problem, UnsupportedByEngine
 from scalesim.topology import Topology

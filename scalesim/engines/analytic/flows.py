@@ -7,6 +7,7 @@ hit in a cache), the state of the solution says how large it is.
 from __future__ import annotations
 
 import graphlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -120,7 +121,7 @@ def flows_of(
         they come to it, more often if they try again.
     lookups : mapping of cache to Lookups
     durations : mapping of Place to float [s], optional
-        What a place takes on average, as far as it is known.
+        What a place takes on average, if it is known and (almost) all who ask are answered.
     """
     flows = Flows()
     popularity = key_shares(traffic.keys)
@@ -133,7 +134,7 @@ def flows_of(
         keys = flows.keys.get(place, popularity)
         component = topology.components.get(name)
         if isinstance(component, Cache) and endpoint == "get":
-            fetch = _fetch_time(facilities[name].programs[endpoint], durations)
+            fetch = _fetch_time(facilities[name].programs[endpoint], durations or {})
             asked = lookups.get(name, Lookups())
             asked = asked._replace(doubts=asked.doubts.union(caching.spacing_doubts(traffic)))
             keys = _look_up(flows, component, here, keys, asked, fetch)
@@ -162,16 +163,16 @@ def _arrive(
     owner = choice.owner if choice is not None else ""
     stream = flows.streams.setdefault(to[0], {}).setdefault(owner, Stream(choice=choice))
     share = np.ones(facility.nodes) if choice is None else choice.shares
+    if isinstance(part, Ask) and part.choice is not choice:
+        stream.ahead = stream.ahead or part.choice
     rates = stream.rates.get(to[1])
     stream.rates[to[1]] = times * share if rates is None else rates + times * share
 
 
-def _fetch_time(program: Program, durations: Mapping[Place, float] | None) -> float | None:
+def _fetch_time(program: Program, durations: Mapping[Place, float]) -> float | None:
     """Return how long a miss takes to be fetched on average, 0 if nothing is; None: unknown."""
-    asks = list(calls_of(program))
-    if asks and durations is None:
-        return None
-    return sum((durations or {}).get(ask.to, 0.0) for ask in asks)
+    time = math.fsum(durations.get(ask.to, math.nan) for ask in calls_of(program))
+    return None if math.isnan(time) else time
 
 
 def _look_up(

@@ -37,6 +37,7 @@ from scalesim.engines.analytic.stations import (
     PoolAnswer,
     Station,
     taken_for,
+    variable,
 )
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.engines.analytic.uses import NodeAnswer, Uses
@@ -303,7 +304,7 @@ class Node(Uses):
         chain, doubts = found
         doubts |= balanced.arrivals.doubts | pool.doubts
         if not pool.exponential:
-            doubts |= {"as if exponential"}
+            doubts |= {"as if exponential"} | variable(pool.law.scv)
         answer = pool.settled(chain, pool.rate, doubts, (1 + pool.law.scv) / 2)
         return replace(answer, theorem="Markov chain of the targets", plain=False)
 

@@ -40,6 +40,7 @@ from scalesim.engines.analytic.stations import (
     Unstable,
     open_station,
     require_variance,
+    variable,
 )
 from scalesim.engines.analytic.times import NOTHING, Time
 from scalesim.errors import Problem, UnsupportedByEngine
@@ -181,6 +182,7 @@ class Pool:
             blocked = erlang_c(slots, offered)
             wait = times.fitted(mean, mean * mean * (2 - blocked) / blocked)
             doubts |= arrivals.allen_cunneen
+            doubts |= variable(service.scv) if slots > 1 else NO_DOUBT
         return PoolAnswer(
             wait, holds, 0.0, offered, self.rate * wait.mean, blocked,
             wait_doubts=doubts, hold_doubts=self.doubts, theorem=theorem,
@@ -246,6 +248,7 @@ class Pool:
             doubts |= NO_DOUBT if limit is None else {"M/M/c/K with this mean"}
         if not arrivals.poisson:
             doubts |= arrivals.allen_cunneen
+        doubts |= variable(self.law.scv) if slots > 1 else NO_DOUBT
         return self.settled(
             chain, self.rate, doubts, (arrivals.scv + self.law.scv) / 2, arrivals.scv
         )

@@ -47,6 +47,7 @@ __all__ = ["Solution", "Solver"]
 
 _ROUNDS = 200
 _CLOSE = 1e-7
+_SELDOM = 1e-3
 _MANY = 100
 """Attempts of one request, where they have no bound, when all fail."""
 
@@ -199,7 +200,11 @@ class Solver:
               streams: Streams | None = None, replies: Mapping[Place, Reply] | None = None,
               ) -> Flows:  # fmt: skip
         """Return the flows at `rate`, given what is known of the answers."""
-        durations = {place: reply.time.mean for place, reply in (replies or {}).items()}
+        durations = {
+            place: reply.time.mean
+            for place, reply in (replies or {}).items()
+            if reply.completed > 1 - _SELDOM
+        }
         lookups = {
             name: Lookups(
                 NO_DOUBT if streams is None else streams.at((name, 0, ENTRIES)).doubts,

@@ -32,11 +32,13 @@ __all__ = [
     "open_station",
     "require_variance",
     "taken_for",
+    "variable",
 ]
 
 MOST_SLOTS = 1500
 """Larger pools are treated as one of this many slots inside their network."""
 NO_DOUBT: frozenset[str] = frozenset()
+_VARIABLE = 1.5**2 + 1e-9
 AS_POISSON = frozenset({"arrivals as if Poisson"})
 """Of streams that are about as regular as Poisson ones, or more."""
 IN_BURSTS = frozenset({"bursts as if Poisson"})
@@ -246,6 +248,14 @@ class PoolAnswer:
         return 1 - self.rejected - self.abandoned
 
 
+def variable(scv: float) -> frozenset[str]:
+    """Return the doubt that services are too variable for their first two moments to tell waits.
+
+    Long services at a few slots leave the others free, all the more at low load.
+    """
+    return frozenset({"highly variable services"}) if scv > _VARIABLE else NO_DOUBT
+
+
 def require_variance(name: str, scv: float) -> None:
     """Refuse services of infinite variance, which approximations by two moments know nothing of.
 
@@ -279,6 +289,8 @@ def open_station(station: Station, rate: float, arrivals: Arrivals) -> StationAn
         response += longer * ((arrivals.scv + service_scv) / 2 - 1)
         if station.slots > 1 or not arrivals.poisson:
             doubts |= arrivals.allen_cunneen
+        if station.slots > 1:
+            doubts |= variable(service_scv)
     if station.failures is not None:
         response = failing_response(station, rate)
         if math.isinf(response):

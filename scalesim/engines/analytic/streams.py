@@ -14,8 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from scalesim.distributions import Constant
-from scalesim.engines.analytic.arrivals import keeps_poisson
-from scalesim.engines.analytic.flows import Stream
+from scalesim.engines.analytic.arrivals import AT_RANDOM
 from scalesim.engines.analytic.model import (
     Ask,
     Choice,
@@ -34,6 +33,7 @@ from scalesim.engines.analytic.model import (
 )
 from scalesim.engines.analytic.reach import most_visits
 from scalesim.engines.analytic.stations import AS_POISSON, AT_ONCE, IN_BURSTS, NO_DOUBT
+from scalesim.engines.analytic.targets import at_random
 
 __all__ = ["ENTRIES", "MISSES", "Coming", "Leaving", "Point", "Streams", "sides"]
 
@@ -260,12 +260,15 @@ class Streams:
             walks.append(self._alone(names))
         if part.retry is not None:
             walks.append(self._alone(frozenset({_AGAIN})))
+        if part.choice is not choice and not at_random(part.choice):
+            # A balancer in front of what then spreads its requests itself.
+            walks.append(self._alone(frozenset({AT_RANDOM})))
         if choice is not None and choice.targets > 1:
             point = (part.to[0], _DOOR, choice.owner)
             known = point in self._at
             door = self._station(point)
             (number,) = door.first
-            if not known and not keeps_poisson(Stream(choice=choice)):
+            if not known and not at_random(choice):
                 self._names[number] = AS_POISSON
             self._doors[number] = (part.to[0], choice)
             walks.append(door)
