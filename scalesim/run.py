@@ -103,8 +103,8 @@ def simulate(
     ----------
     topology : Topology
     traffic : Traffic, ClosedTraffic or ReplayTraffic
-    duration : float [s, above 0 and at most 1e9]
-        Simulated time; until 1e9 s the clock, a float, tells apart what is 0.1 µs apart.
+    duration : float [s, above 0 and at most 8e9]
+        Simulated time; until 8e9 s the clock, a float, tells apart what is 1 µs apart.
     warmup : float [s, 0 <= warmup < duration] or "auto", optional
         Time before measuring starts; by default a tenth of the duration. ``"auto"``: longer if the
         beginning lasts longer (by MSER, of latency and of what waits). A run that does not leave

@@ -11,10 +11,10 @@ from scalesim.traffic import AnyTraffic
 __all__ = ["ENGINES", "check_arguments"]
 
 ENGINES = ("compiled", "reference", "analytic")
-_LONGEST = 1e9
+_LONGEST = 8e9
 _DURATION = (
-    f"a time above 0 s and at most {_LONGEST:,.0f} s (31 years), until which the simulation's "
-    "clock tells apart what is 0.1 µs apart"
+    f"a time above 0 s and at most {_LONGEST:,.0f} s (250 years), until which the simulation's "
+    "clock tells apart what is 1 µs apart"
 )
 _RANGES = {
     "trials": (1, 10_000),
