@@ -89,6 +89,9 @@ APPROXIMATE = {
                      AS_POISSON),
     "a fork in a loop": (
         model(C(EXP(0.004)), FORK, C(EXP(0.005)), parts=[A, B]), 80, ("a", None), AS_POISSON),
+    "a branch that computes again": (
+        model(C(EXP(0.002)), C(EXP(0.002)), parallel([call("a")], [C(EXP(0.003))]), parts=[A]),
+        85, ("a", None), AS_POISSON),
     "branches that compute": (model(parallel([C(EXP(0.005))], [C(EXP(0.005))])), 80, CPU, AT_ONCE),
     "a core that fails, twice": (
         model(C(EXP(0.004)), C(EXP(0.004)), cpu_discipline="fifo",

@@ -132,6 +132,7 @@ class Streams:
         self._at: dict[Point, int] = {}
         self._doors: dict[int, tuple[str, Choice]] = {}
         self._meters: set[int] = set()
+        self._joins: dict[int, int] = {}
         self._into: dict[int, frozenset[str]] = {}
         """What is taken for Poisson in what comes to each vertex."""
         self._once: set[int] = set()
@@ -303,12 +304,13 @@ class Streams:
             self._found_at_once(seen & branch.every)
             seen |= branch.every
         waits = any(self._queues(branch.every) for branch in branches)
-        join = self._vertex(AS_POISSON if waits else NO_DOUBT)
+        fork, join = self._vertex(), self._vertex(AS_POISSON if waits else NO_DOUBT)
+        self._joins[fork] = join
         whole = _either(branches)
         for end in whole.last:
             self._next[end].add(join)
-        first = whole.first | {join} if whole.passes else whole.first
-        return _Walk(first, frozenset({join}), False, whole.every | {join})
+        self._next[fork] |= whole.first | {join} if whole.passes else whole.first
+        return _Walk(frozenset({fork}), frozenset({join}), False, whole.every | {fork, join})
 
     def _queues(self, vertices: Iterable[int]) -> bool:
         stations = {vertex for (_, side, name), vertex in self._at.items()
@@ -346,6 +348,10 @@ class Streams:
                 self._found_at_once(self._next[sender] | message)
             if sender in onward:
                 for vertex in message:
+                    self._into[vertex] = self._into.get(vertex, NO_DOUBT) | AS_POISSON
+        for fork, join in self._joins.items():  # a branch that comes again to what is before it
+            if fork in self._reach(self._next[fork], {join}):
+                for vertex in self._next[fork]:
                     self._into[vertex] = self._into.get(vertex, NO_DOUBT) | AS_POISSON
         # Nobody stays at a limiter: who comes again comes at once.
         self._found_at_once(v for v in self._meters if v in self._reach(self._next[v]))
