@@ -246,6 +246,15 @@ def test_lookups_of_one_request_are_not_independent(limits) -> None:
     assert solve(model(*TWICE, parts=[fixed]), traffic).metric("hit_ratio", "cache").value == 0.9
 
 
+def test_misses_are_at_random_only_by_a_fixed_ratio() -> None:
+    """No key misses again before its entry has expired, however its hit ratio is known."""
+    for fields, kind in (({"hit_ratio": 0.8}, "exact"), ({"ttl": 1.0}, "approximate")):
+        cache = ss.Cache("cache", origin="a.get", **{"capacity": 10**6} | fields)
+        traffic = ss.Traffic(100.0, keys=ss.UniformKeys(200))
+        results = solve(model(call("cache.get"), parts=[cache, A]), traffic)
+        assert results.metric("wait_time_mean_s", "a").kind == kind
+
+
 def test_those_who_try_again_look_up_the_same_key() -> None:
     cache = ss.Cache("cache", capacity=10**6, ttl=0.05)
     traffic = ss.Traffic(100.0, keys=ss.Zipf(200, 0.7), retry=ss.Retry(3))

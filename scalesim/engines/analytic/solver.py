@@ -312,9 +312,9 @@ class Solver:
                     found[name, side, station] = (
                         names if known is None else known | (names or known)
                     )
-        for name, method in solution.flows.hit_method.items():
-            some = frozenset() if not method else AS_POISSON
-            found[name, 0, MISSES] = some if solution.flows.miss[name] else None
+        for name, miss in solution.flows.miss.items():
+            some = AS_POISSON if self.facilities[name].looked_up else NO_DOUBT
+            found[name, 0, MISSES] = some if miss else None
         return found
 
     def _walk(
