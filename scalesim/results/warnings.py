@@ -15,6 +15,7 @@ from scalesim.kernels.draws import bucket
 from scalesim.results import metrics
 from scalesim.results.intervals import HIGH_CORRELATION
 from scalesim.results.saturation import excess, growing_line, slowest
+from scalesim.words import significant
 
 if TYPE_CHECKING:
     from scalesim.results.results import Results
@@ -78,9 +79,10 @@ def _unstable(results: Results) -> Iterator[Caution]:
     s = max(rows, key=lambda s: float(np.nan_to_num(load.offered[s], nan=-1.0)))
     offered, error = float(load.offered[s]), float(load.error[s])
     if growing_line(results):
+        times = f"{significant(offered, 3)} times" if math.isfinite(offered) else "more than"
         text = (
-            f"UNSTABLE: {where} is offered {offered:.3g} times what it can serve. Its line grows "
-            "as long as the run lasts, and waiting there has no mean"
+            f"UNSTABLE: {where} is offered {times} what it can serve. Its line grows as long as "
+            "the run lasts, and waiting there has no mean"
         )
     else:
         text = (
@@ -168,13 +170,13 @@ def _short(results: Results) -> Iterator[Caution]:
         return
     label = results.plan.station_labels[s]
     where = f"{label.component}.{label.resource}"
-    for_mean = f"; {factors[0]:.2g} times for that of its mean" if factors[0] > 1 else ""
+    for_mean, for_p99 = (significant(each, 2) for each in factors)
     yield Caution(
         where,
         "short",
         f"the run is short for the line at {where}, {used:.0%} busy, which settles slowly: for an "
-        f"interval of the p99 latency to be trusted it should be {factors[1]:.2g} times as long"
-        + for_mean,
+        f"interval of the p99 latency to be trusted it should be {for_p99} times as long"
+        + (f"; {for_mean} times for that of its mean" if factors[0] > 1 else ""),
         {"utilization_ratio": used, "for_mean_ratio": factors[0], "for_p99_ratio": factors[1]},
     )
 
@@ -182,7 +184,7 @@ def _short(results: Results) -> Iterator[Caution]:
 def _few(results: Results) -> Iterator[Caution]:
     """Warn of a p99 that rests on so few stretches of slow requests that it has no upper bound."""
     latency, entry = results.latency, results.topology.entry
-    if not latency.count or results.estimate("latency_p99_s").high < math.inf:
+    if not latency.count or results.estimate("latency_p99_s").high != math.inf:
         return
     beyond = int(latency.histogram[bucket(latency.quantile(0.99)) + 1 :].sum())
     yield Caution(
