@@ -35,8 +35,9 @@ def unlimited(results: Results) -> np.ndarray:
     few = _few_at_once(results.topology, turn_away)
     for s in np.flatnonzero(out):
         name, resource = labels[s].component, labels[s].resource
-        inside = resource not in _ADMISSION and resource != "apply"
-        out[s] = not (name in few or (inside and name in turn_away))
+        inside = resource not in _ADMISSION and name in turn_away
+        # Writes to apply pile up whoever sent them, long after these have their answers.
+        out[s] = resource == "apply" or not (inside or name in few)
     return out
 
 

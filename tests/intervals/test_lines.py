@@ -116,11 +116,13 @@ def test_clients_do_not_wait_for_messages_and_messages_have_no_mean_time() -> No
     assert np.isnan(table.loc["message_time_mean_s", "value"])
 
 
-def test_nor_do_they_for_replicas_that_fall_behind() -> None:
+@pytest.mark.parametrize(("backlog", "limit"), [(None, None), (10, None), (None, 10)])
+def test_nor_do_they_for_replicas_that_fall_behind(backlog: int | None, limit: int | None) -> None:
+    times = {"write": EXP(0.001), "apply": EXP(0.02)}
     database = ss.Database(
-        "db", connections=MANY, cores=4, write=EXP(0.001), apply=EXP(0.02), read_replicas=1
+        "db", connections=MANY, queue_limit=limit, cores=4, read_replicas=1, **times
     )
-    parts = service("server", ss.call("db.write"), workers=MANY), database
+    parts = service("server", ss.call("db.write"), workers=MANY, backlog=backlog), database
     results = run(*parts, traffic=ss.Traffic(100.0))
     assert results.unstable == "db.apply"
     assert math.isfinite(results.estimate("latency_mean_s").high)
