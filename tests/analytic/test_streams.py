@@ -248,8 +248,9 @@ def test_lookups_of_one_request_are_not_independent(limits) -> None:
 
 def test_misses_are_at_random_only_by_a_fixed_ratio() -> None:
     """No key misses again before its entry has expired, however its hit ratio is known."""
-    for fields, kind in (({"hit_ratio": 0.8}, "exact"), ({"ttl": 1.0}, "approximate")):
-        cache = ss.Cache("cache", origin="a.get", **{"capacity": 10**6} | fields)
+    expiring = {"capacity": 10**6, "ttl": 1.0}
+    for fields, kind in (({"hit_ratio": 0.8}, "exact"), (expiring, "approximate")):
+        cache = ss.Cache("cache", origin="a.get", **fields)
         traffic = ss.Traffic(100.0, keys=ss.UniformKeys(200))
         results = solve(model(call("cache.get"), parts=[cache, A]), traffic)
         assert results.metric("wait_time_mean_s", "a").kind == kind
