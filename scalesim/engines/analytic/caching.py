@@ -9,6 +9,8 @@ terms as there are orders of the items in the cache.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from scalesim.engines.analytic.occupancy import root
@@ -126,15 +128,25 @@ def few_hits(shares: np.ndarray, capacity: int, lru: bool) -> np.ndarray:
 
 
 def _at_capacity(shares: np.ndarray, capacity: int, renewed: bool, fetch: float) -> np.ndarray:
-    """Find the characteristic time at which as many items are present as fit."""
     asked = shares > 0
     if capacity >= int(asked.sum()):
         return asked.astype(float)
+    time = _characteristic_time(shares.astype(float).tobytes(), capacity, renewed, fetch)
+    return ttl_hits(shares, time, renewed, fetch)
+
+
+@lru_cache(maxsize=8)
+def _characteristic_time(shares: bytes, capacity: int, renewed: bool, fetch: float) -> float:
+    """Return the time to live at which as many items are present as fit, in requests.
+
+    The same one is asked for at every rate that a search tries.
+    """
+    each = np.frombuffer(shares)
 
     def surplus(log_time: float) -> float:
-        return float(ttl_hits(shares, float(np.exp(log_time)), renewed, fetch).sum()) - capacity
+        return float(ttl_hits(each, float(np.exp(log_time)), renewed, fetch).sum()) - capacity
 
     high = 1.0
     while surplus(high) < 0:
         high *= 2
-    return ttl_hits(shares, float(np.exp(root(surplus, -30.0, high))), renewed, fetch)
+    return float(np.exp(root(surplus, -30.0, high)))

@@ -21,6 +21,7 @@ import numpy as np
 from scalesim.components import Cache
 from scalesim.engines.analytic.idle import Idle
 from scalesim.engines.analytic.model import ROOT, Facility, Program, Use
+from scalesim.engines.analytic.occupancy import root
 from scalesim.engines.analytic.part_replies import completing
 from scalesim.engines.analytic.reach import weighted
 from scalesim.engines.analytic.solver import Solver
@@ -30,7 +31,8 @@ __all__ = ["Offered", "offered_loads"]
 
 _ENDLESS = 1e9
 """What is not full at so many times the rate expected never is."""
-_HALVINGS = 40
+_CLOSE = 1e-10
+_FURTHER = 8.0
 
 
 class Offered(NamedTuple):
@@ -80,7 +82,11 @@ def offered_loads(solver: Solver, rate: float) -> list[Offered]:
         slots: float = pool.slots if pool is not None else _speed(facility, resource)
         busiest = max(loads)
         capacity = rate * slots / busiest if busiest > 0 else math.inf
-        if changing and busiest > 0:
+        # Most loads go with the rate all the same.
+        straight = not changing or busiest == 0 or math.isclose(
+            max(at(_FURTHER * rate).seconds[name, resource]), _FURTHER * busiest, rel_tol=1e-12
+        )  # fmt: skip
+        if not straight:
 
             def load(other: float, key: tuple[str, str] = (name, resource)) -> float:
                 return max(at(other).seconds[key])
@@ -124,10 +130,7 @@ def _filled(load: Callable[[float], float], slots: float, guess: float) -> float
     low = guess
     while load(low) > slots:
         low /= 4
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if load(middle) < slots else (low, middle)
-    return high
+    return root(lambda rate: load(rate) - slots, low, high, _CLOSE)
 
 
 class _Loads:

@@ -77,20 +77,40 @@ class Occupancy:
         return found
 
 
-def root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where `function` changes sign between `low` and `high`, by bisection.
+def root(
+    function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-15
+) -> float:
+    """Return where `function` changes sign between `low` and `high`, by regula falsi.
 
-    Loading scipy.optimize for it would take longer than all answers together.
+    The Illinois variant (Dowell & Jarratt, BIT 11, 1971), with a bisection in each third step in
+    case the function is far from straight. Loading scipy.optimize for it would take longer than all
+    answers together.
+
+    Parameters
+    ----------
+    tolerance : float [ratio]
+        Of the result.
     """
-    rising = function(low) < 0
-    for _ in range(200):
+    at_low, at_high = function(low), function(high)
+    rising, moved = at_low < 0, 0
+    for turn in range(200):
         middle = (low + high) / 2
-        if middle in (low, high):
+        if high - low <= tolerance * abs(middle) or middle in (low, high):
             break
-        if (function(middle) < 0) == rising:
-            low = middle
+        if turn % 3 < 2 and at_high != at_low:
+            chord = high - at_high * (high - low) / (at_high - at_low)
+            middle = chord if low < chord < high else middle
+        value = function(middle)
+        if value == 0:
+            return middle
+        if (value < 0) == rising:
+            low, at_low = middle, value
+            at_high /= 2 if moved < 0 else 1
+            moved = -1
         else:
-            high = middle
+            high, at_high = middle, value
+            at_low /= 2 if moved > 0 else 1
+            moved = 1
     return (low + high) / 2
 
 
