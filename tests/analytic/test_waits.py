@@ -83,3 +83,13 @@ def test_wait_quantiles_with_constant_service_are_crommelins(load: float) -> Non
     wait = one_server(load, times.constant(0.01), load * 0.01 / 2 / (1 - load))
     for p in (1 - 0.98 * load, 1 - load / 2, 1 - load / 100):
         assert sooner(wait.quantile(p) / 0.01) == pytest.approx(p, rel=1e-5)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("rate", [1e-3, 1e-6, 1.0])
+def test_nobody_waits_where_requests_come_seldom_and_evenly(rate: float, slots: int) -> None:
+    server = ss.Service("s", workers=slots, endpoints={"get": [ss.sleep(ss.Exponential(0.01))]})
+    traffic = ss.Traffic(rate, arrivals="constant")
+    topology = ss.Topology(server, entry="s")
+    results = ss.simulate(topology, traffic, duration=1, engine="analytic")
+    assert results.metric("wait_time_mean_s", "s").value == pytest.approx(0.0, abs=1e-12)

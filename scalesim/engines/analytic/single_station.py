@@ -174,6 +174,8 @@ def gi_m_c(transform: Callable[[float], float], service: float, slots: int) -> W
     for j in range(1, slots + 1):
         g = transform(j * mu)
         product *= g / (1 - g)
+        if product == 0 or 1 - sigma == 1:  # so seldom that nobody meets another
+            return Wait(0.0, slots * mu)
         total += (
             math.comb(slots, j)
             * (slots * (1 - g) - j)
