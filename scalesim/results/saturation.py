@@ -26,6 +26,7 @@ __all__ = [
     "beyond_chance",
     "bunching",
     "excess",
+    "full_line",
     "growing_line",
     "loads",
     "perhaps_growing",
@@ -164,6 +165,18 @@ def growing_line(results: Results) -> str:
     return _cause(
         results, (beyond > 0) & unlimited(results) & (results.utilization >= _FULL), beyond
     )
+
+
+def full_line(results: Results) -> str:
+    """Return the ``component.resource`` that is offered what it can serve, or more, or ``""``.
+
+    The likeliest answer, where that of `growing_line` is a sure one: what a line has grown by in a
+    short run says little of a load just above 1. Right as often as wrong at exactly 1.
+    """
+    offered = results.loads.offered
+    with np.errstate(invalid="ignore"):
+        full = (offered >= 1) & (results.utilization >= _FULL) & unlimited(results)
+    return _cause(results, full, results.station["depth"])
 
 
 def perhaps_growing(results: Results) -> str:

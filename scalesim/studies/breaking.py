@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from scalesim.components import Cache
 from scalesim.results import Results
-from scalesim.results.saturation import growing_line
+from scalesim.results.saturation import full_line, growing_line
 from scalesim.run import simulate
 from scalesim.studies.bracketing import RATIO, Monotone, aim, search
 from scalesim.studies.objective import Objective
@@ -143,7 +143,7 @@ class Evaluator:
 
     def _judge(self, rate: float, results: Results) -> Evaluation:
         objective = self.objective
-        unstable = growing_line(results)
+        unstable = growing_line(results) or full_line(results)
         errors = results.error_ratio
         latency = math.nan if unstable else results.latency.quantile(objective.quantile)
         misses = ""

@@ -12,7 +12,7 @@ import scalesim as ss
 from scalesim.components import RateLimiter
 from scalesim.components.steps import fail
 from scalesim.errors import InvalidInput, InvalidModel
-from scalesim.studies.breaking import Evaluator
+from scalesim.studies.breaking import Evaluator, find_breaking_load
 from scalesim.studies.levers import levers_for
 from scalesim.traffic import Batches, FactorTable
 
@@ -437,3 +437,24 @@ def test_growth_as_text_says_how_to_write_it() -> None:
     ):
         with pytest.raises(ss.InvalidInput, match=words):
             ss.forecast(topology, ss.Traffic(9.0), growth=growth, objective=goal)
+
+
+@pytest.mark.parametrize("part", ["queue", "replica"])
+def test_what_clients_do_not_wait_for_breaks_where_it_is_full(part: str) -> None:
+    """At 50/s, which no latency tells: a line that grows slowly is short after a short run."""
+    time = ss.Exponential(0.02)
+    if part == "queue":
+        behind, step = ss.MessageQueue("behind", handler=[ss.sleep(time)]), ss.publish("behind")
+    else:
+        own = {"connections": 100, "cores": 8, "read_replicas": 1}
+        behind = ss.Database("behind", write=ss.Exponential(0.001), apply=time, **own)
+        step = ss.call("behind.write")
+    web = ss.Service("web", workers=1000, endpoints={"get": [step, ss.sleep(0.001)]})
+    found = find_breaking_load(
+        Evaluator(
+            ss.Topology(web, behind, entry="web"), ss.Traffic(20.0), ss.Objective(latency=1.0)
+        ),
+        20.0,
+    )
+    assert found.low <= 50.0 <= found.high
+    assert found.high - found.low < 3.0
