@@ -51,6 +51,7 @@ def shop() -> ss.Topology:
             connections=3,
             read=EXP(0.006),
             write=EXP(0.008),
+            apply=EXP(0.001),
             disk_iops=900.0,
             read_replicas=1,
             shards=2,
