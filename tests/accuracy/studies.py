@@ -200,7 +200,7 @@ def _month_before(model: dict[str, Any], effort: Effort, metric: str) -> Reading
     rate = model["arrival"]["rate_per_s"] * _growth(model).factor(month)
     asked = _plain(_changed(model, rate=rate))
     measure = measure_of(parse(metric), asked)
-    values = [measure.read(each) for each in simulate(asked, effort, measure.records)]
+    values = [measure.read(each) for each in simulate(asked, _long(asked, effort), measure.records)]
     return Reading(values, measure.resolution)
 
 
@@ -211,13 +211,18 @@ def _slots_for_months(model: dict[str, Any], effort: Effort, months: str) -> Rea
     return _slots_needed(_changed(model, rate=rate), effort)
 
 
+def _long(asked: Question, effort: Effort) -> Effort:
+    """Return the effort with trials long enough for a line near its limit to have settled."""
+    requests = max(int(10 * REQUESTS * effort.scale), FEWEST)
+    return dataclasses.replace(effort, scale=requests / asked.requests)
+
+
 def _slots_needed(model: dict[str, Any], effort: Effort) -> Reading:
     """Return the fewest slots with which the objective holds."""
     metric, limit = _promise(model)
     asked = _plain(_changed(model, slots=1))
     load = math.floor(asked.traffic.mean_rate / capacity(asked.topology, asked.traffic))
-    requests = max(int(10 * REQUESTS * effort.scale), FEWEST)
-    some = dataclasses.replace(effort, scale=requests / asked.requests)
+    some = _long(asked, effort)
 
     @cache
     def misses(slots: int) -> Verdict:
