@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from scalesim.topology import Topology
 if TYPE_CHECKING:
     from scalesim.results.results import Results
 
-__all__ = ["clients_wait_for", "unlimited"]
+__all__ = ["callers_of", "clients_wait_for", "unlimited", "upstream"]
 
 _ADMISSION = ("workers", "connections", "room")
 """Resources that are held as long as a request is anywhere in the component."""
@@ -43,10 +44,7 @@ def unlimited(results: Results) -> np.ndarray:
 
 def _few_at_once(topology: Topology, turn_away: set[str]) -> set[str]:
     """Return the components all of whose callers have only so many requests at once."""
-    callers: dict[str, set[str]] = {}
-    for (name, _), called in topology.calls().items():
-        for target, _ in called:
-            callers.setdefault(target, set()).add(name)
+    callers = callers_of(topology)
     few: set[str] = set()
     left = set(callers) - {topology.entry}
     while True:
@@ -66,15 +64,28 @@ def clients_wait_for(results: Results, component: str, resource: str) -> bool:
     if resource in _BESIDE:
         return False
     topology = results.topology
-    calls = topology.calls()
+    callers = callers_of(topology)
+
+    def waiting(name: str) -> Iterable[str]:
+        return (x for x in callers.get(name, ()) if not isinstance(topology[x], MessageQueue))
+
+    return topology.entry in upstream(component, waiting)
+
+
+def callers_of(topology: Topology) -> dict[str, set[str]]:
+    """Return the components that call each, or publish to it; those that nobody calls lack."""
+    callers: dict[str, set[str]] = {}
+    for (name, _), called in topology.calls().items():
+        for target, _ in called:
+            callers.setdefault(target, set()).add(name)
+    return callers
+
+
+def upstream(component: str, before: Callable[[str], Iterable[str]]) -> set[str]:
+    """Return a component and all that come before it, those before those, and so on."""
     seen: set[str] = set()
-    left = {topology.entry}
+    left = {component}
     while left:
         seen |= left
-        left = {
-            target
-            for (name, _), called in calls.items()
-            if name in left and not isinstance(topology[name], MessageQueue)
-            for target, _ in called
-        } - seen
-    return component in seen
+        left = {each for name in left for each in before(name)} - seen
+    return seen

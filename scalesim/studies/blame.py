@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from scalesim.components import MessageQueue
 from scalesim.results import Bottleneck, Results
 from scalesim.results.bottleneck import HELD, NOTHING
+from scalesim.results.paths import callers_of, upstream
 from scalesim.studies.breaking import Evaluation
 from scalesim.topology import Topology
 
@@ -75,17 +78,14 @@ def _name(of: Bottleneck) -> tuple[str, str]:
 
 def _waiting_for(topology: Topology, component: str) -> set[str]:
     """Return the components whose requests wait for those of `component`, itself included."""
-    pairs = {
-        (caller, callee)
-        for (caller, _), callees in topology.calls().items()
-        for callee, _ in callees
-        if not isinstance(topology[callee], MessageQueue)  # nobody waits for what is published
-    }
-    found, before = {component}, 0
-    while len(found) > before:
-        before = len(found)
-        found |= {caller for caller, callee in pairs if callee in found}
-    return found
+    callers = callers_of(topology)
+
+    def waiting(name: str) -> Iterable[str]:
+        # Nobody waits for what is published.
+        published = isinstance(topology.components.get(name), MessageQueue)
+        return () if published else callers.get(name, ())
+
+    return upstream(component, waiting)
 
 
 def _turning_away(results: Results) -> Bottleneck | None:

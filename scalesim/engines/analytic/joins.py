@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scalesim.engines.analytic import times
 from scalesim.engines.analytic.fork_join import fork_join_response
-from scalesim.engines.analytic.model import Ask, Fork, Use, parts_within
+from scalesim.engines.analytic.model import Ask, Fork
 from scalesim.engines.analytic.reach import at_least
 from scalesim.engines.analytic.replies import Reply
 from scalesim.engines.analytic.stations import PoolAnswer
@@ -84,11 +84,6 @@ def _after_all(branches: list[Reply], completed: times.Time) -> times.Time:
     ok = math.prod(branch.completed for branch in branches)
     mean = max((whole.mean - ok * completed.mean) / (1 - ok), 0.0)
     return times.fitted(mean, mean * mean)
-
-
-def computes(part: Fork) -> bool:
-    """Return whether more than one branch uses a resource of the node."""
-    return sum(any(isinstance(each, Use) for each in parts_within(b)) for b in part.branches) > 1
 
 
 def _equal_stations(solution: Solution, part: Fork) -> tuple[float, float] | None:
